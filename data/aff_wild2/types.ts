@@ -1,0 +1,86 @@
+/**
+ * What the Aff-Wild2 reader returns: tracks of (frame number, image path, label) in typed arrays.
+ *
+ * @module
+ */
+
+/** Which annotations are read: `expression` is EXPR_Set, `action_units` is AU_Set. */
+export type LabelSet = "expression" | "action_units";
+
+/** The official partition. */
+export type Split = "train" | "validation";
+
+/** The seven expressions, in label order (label 0 is Neutral). */
+export const EXPRESSIONS = [
+  "Neutral",
+  "Anger",
+  "Disgust",
+  "Fear",
+  "Happiness",
+  "Sadness",
+  "Surprise",
+] as const;
+
+/** The twelve action units, in column order. */
+export const ACTION_UNITS = [
+  "AU1",
+  "AU2",
+  "AU4",
+  "AU6",
+  "AU7",
+  "AU10",
+  "AU12",
+  "AU15",
+  "AU23",
+  "AU24",
+  "AU25",
+  "AU26",
+] as const;
+
+/** The label that means "not annotated". */
+export const UNLABELLED = -1;
+
+/** Why frames of a track were left out; each frame is counted once, under the first reason that holds. */
+export interface Dropped {
+  /** annotated -1 (AU: any of the twelve is -1) */
+  readonly unlabelled: number;
+  /** labelled, but without a crop on disk */
+  readonly missingCrop: number;
+  /** crops on disk beyond the last label line */
+  readonly unlabelledCrops: number;
+}
+
+/** One person's face in one video. */
+export interface Track {
+  /** e.g. `video59_right` */
+  readonly name: string;
+  /** the video file's stem, e.g. `video59` */
+  readonly video: string;
+  /** folder of the crops; image of frame k is `%05d.jpg` of k */
+  readonly imageFolder: string;
+  /** label lines in the file = frames of the video */
+  readonly annotatedFrames: number;
+  /** [F] kept frame numbers, 1-based, ascending */
+  readonly frames: Int32Array;
+  /** [F] 0..6, or [F, 12] 0/1 for action units */
+  readonly labels: Int8Array;
+  readonly dropped: Dropped;
+}
+
+/** A split of a label set, as read from disk. */
+export interface Dataset {
+  readonly root: string;
+  readonly labelSet: LabelSet;
+  readonly split: Split;
+  /** values per frame: 1 (expression) or 12 (action units) */
+  readonly labelWidth: 1 | 12;
+  /** ordered by name; every track has at least one kept frame */
+  readonly tracks: readonly Track[];
+  /** tracks that were left out whole, with the reason */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** The path of the crop of the track's i-th kept frame. */
+export function imagePath(track: Track, i: number): string {
+  return `${track.imageFolder}/${String(track.frames[i]).padStart(5, "0")}.jpg`;
+}

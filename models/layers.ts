@@ -1,0 +1,103 @@
+/**
+ * The layers that the networks are made of, as one interface with two implementations: `stockLayers`
+ * (plain TensorFlow.js ops, the reference) and `kernelLayers` (the WGSL kernels).
+ *
+ * Dimension letters: B clips, T frames, N images, H W C rows, columns, channels, R S filter rows and columns,
+ * K output channels, D embedding, G GRU hidden size, A heads.
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+
+/** The tensors of one batch normalisation, each [C]. */
+export interface BatchNormParameters {
+  readonly gamma: tf.Tensor1D;
+  readonly beta: tf.Tensor1D;
+  readonly runningMean: tf.Variable;
+  readonly runningVariance: tf.Variable;
+}
+
+/** How a batch normalisation is applied. */
+export interface BatchNormOptions {
+  /** true: batch statistics, and the running ones are updated; false: running statistics */
+  readonly training: boolean;
+  readonly epsilon: number;
+  /** share of the batch's statistics in the update, PyTorch's sense (0.1) */
+  readonly momentum: number;
+  /** added after the normalisation, before the ReLU; [N, H, W, C] */
+  readonly residual?: tf.Tensor4D;
+  readonly relu: boolean;
+}
+
+/** The weights of one direction of one GRU layer, PyTorch's gate order r, z, n along 3G. */
+export interface GruWeights {
+  /** [D, 3G] */
+  readonly inputWeight: tf.Tensor2D;
+  /** [G, 3G] */
+  readonly hiddenWeight: tf.Tensor2D;
+  /** [3G] */
+  readonly inputBias: tf.Tensor1D;
+  /** [3G] */
+  readonly hiddenBias: tf.Tensor1D;
+}
+
+/** The weights of multi-head self-attention. */
+export interface AttentionWeights {
+  /** [D, 3D], columns q, k, v */
+  readonly qkvWeight: tf.Tensor2D;
+  /** [3D] */
+  readonly qkvBias: tf.Tensor1D;
+  /** [D, D] */
+  readonly outputWeight: tf.Tensor2D;
+  /** [D] */
+  readonly outputBias: tf.Tensor1D;
+}
+
+/** Which mask a dropout draws: the same three numbers give the same bits. */
+export interface DropoutKey {
+  readonly seed: number;
+  readonly layer: number;
+  readonly step: number;
+}
+
+/** The layers; every method records its gradient on tfjs's tape. */
+export interface Layers {
+  /** `stock` or `fervid`, for logs and reports */
+  readonly name: string;
+
+  /** x [N, H, W, C], filter [R, S, C, K] -> [N, Ho, Wo, K]; `pad` is explicit and symmetric, in pixels. */
+  conv2d(x: tf.Tensor4D, filter: tf.Tensor4D, options: { strides: number; pad: number }): tf.Tensor4D;
+
+  /** x [N, H, W, C] -> normalised, + residual, ReLU: [N, H, W, C] */
+  batchNorm(x: tf.Tensor4D, parameters: BatchNormParameters, options: BatchNormOptions): tf.Tensor4D;
+
+  /** x [N, H, W, C] -> [N, Ho, Wo, C]; no padding; `ceilMode` keeps a last partial window (Caffe). */
+  maxPool(x: tf.Tensor4D, options: { size: number; strides: number; ceilMode: boolean }): tf.Tensor4D;
+
+  /** x [N, H, W, C] -> [N, C] */
+  globalAveragePool(x: tf.Tensor4D): tf.Tensor2D;
+
+  /** x [M, D], weight [D, K], bias [K] -> [M, K] */
+  linear(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D, activation?: "relu" | "gelu"): tf.Tensor2D;
+
+  /**
+   * x [B, T, D] -> [B, T, G * directions]. `weights[layer][direction]`; direction 1, where it is there, runs
+   * backwards in time; reset gate applied after the recurrent product (PyTorch's form); initial state 0.
+   */
+  gru(x: tf.Tensor3D, weights: readonly (readonly GruWeights[])[]): tf.Tensor3D;
+
+  /** x [B, T, D] -> [B, T, D]; softmax(q k' / sqrt(D / heads)) v per head, then the output projection. */
+  selfAttention(x: tf.Tensor3D, weights: AttentionWeights, options: { heads: number }): tf.Tensor3D;
+
+  /** x [.., D] normalised over D; gamma, beta [D] */
+  layerNorm<T extends tf.Tensor>(x: T, gamma: tf.Tensor1D, beta: tf.Tensor1D, epsilon: number): T;
+
+  /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate). */
+  dropout<T extends tf.Tensor>(x: T, rate: number, key: DropoutKey): T;
+
+  /** logits [M, K], labels int32 [M], -1 = ignored -> mean cross-entropy over the labelled rows, a scalar. */
+  softmaxCrossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Scalar;
+
+  /** logits [M, K], labels int32 [M, K] in {0, 1, -1 = ignored} -> mean binary cross-entropy, a scalar. */
+  sigmoidCrossEntropy(logits: tf.Tensor2D, labels: tf.Tensor2D): tf.Scalar;
+}
