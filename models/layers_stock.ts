@@ -1,0 +1,143 @@
+/**
+ * The layers as plain TensorFlow.js ops: the reference that the kernels are held against.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { RandomStream } from "../data/random.ts";
+import type { BatchNormOptions, BatchNormParameters, DropoutKey, GruWeights, Layers } from "./layers.ts";
+
+/** Below every finite float that a pooled value can have. */
+const LOWEST = -3.4e38;
+
+function batchNorm(x: tf.Tensor4D, parameters: BatchNormParameters, options: BatchNormOptions): tf.Tensor4D {
+  const { gamma, beta, runningMean, runningVariance } = parameters;
+  const { training, epsilon, momentum, residual, relu } = options;
+  let mean: tf.Tensor = runningMean;
+  let variance: tf.Tensor = runningVariance;
+  if (training) {
+    mean = x.mean([0, 1, 2]); // [C]
+    variance = x.sub(mean).square().mean([0, 1, 2]); // [C]
+    const count = x.size / x.shape[3];
+    // PyTorch's rule: the running variance is the unbiased one.
+    const unbiased = variance.mul(count / Math.max(1, count - 1));
+    runningMean.assign(runningMean.mul(1 - momentum).add(mean.mul(momentum)));
+    runningVariance.assign(runningVariance.mul(1 - momentum).add(unbiased.mul(momentum)));
+  }
+  const scale = gamma.mul(variance.add(epsilon).rsqrt()); // [C]
+  let y = x.sub(mean).mul(scale).add(beta) as tf.Tensor4D;
+  if (residual !== undefined) y = y.add(residual);
+  return relu ? y.relu() : y;
+}
+
+function maxPool(
+  x: tf.Tensor4D,
+  { size, strides, ceilMode }: { size: number; strides: number; ceilMode: boolean },
+): tf.Tensor4D {
+  const missing = (length: number) => ceilMode ? (strides - (length - size) % strides) % strides : 0;
+  const [, rows, columns] = x.shape;
+  const padded = tf.pad(x, [[0, 0], [0, missing(rows)], [0, missing(columns)], [0, 0]], LOWEST);
+  return tf.maxPool(padded, size, strides, "valid");
+}
+
+/** Exact GELU: x Phi(x). */
+function gelu<T extends tf.Tensor>(x: T): T {
+  return x.mul(x.mul(Math.SQRT1_2).erf().add(1)).mul(0.5);
+}
+
+/** One direction of one layer: x [B, T, D] -> T states [B, G], in time order. */
+function gruDirection(x: tf.Tensor3D, weights: GruWeights, backwards: boolean): tf.Tensor2D[] {
+  const [clips, frames, depth] = x.shape;
+  const hidden = weights.hiddenWeight.shape[0];
+  const projected = x.reshape([clips * frames, depth]).matMul(weights.inputWeight).add(weights.inputBias)
+    .reshape([clips, frames, 3 * hidden]); // [B, T, 3G]
+  const states = new Array<tf.Tensor2D>(frames);
+  let state = tf.zeros<tf.Rank.R2>([clips, hidden]);
+  for (let i = 0; i < frames; i++) {
+    const t = backwards ? frames - 1 - i : i;
+    const input = projected.slice([0, t, 0], [clips, 1, 3 * hidden]).reshape([clips, 3 * hidden]);
+    const recurrent = state.matMul(weights.hiddenWeight).add(weights.hiddenBias); // [B, 3G]
+    const [inputR, inputZ, inputN] = tf.split(input, 3, 1);
+    const [recurrentR, recurrentZ, recurrentN] = tf.split(recurrent, 3, 1);
+    const reset = inputR.add(recurrentR).sigmoid();
+    const update = inputZ.add(recurrentZ).sigmoid();
+    const candidate = inputN.add(reset.mul(recurrentN)).tanh();
+    state = candidate.add(update.mul(state.sub(candidate))) as tf.Tensor2D; // (1 - z) n + z h
+    states[t] = state;
+  }
+  return states;
+}
+
+/** The mask of a dropout, drawn on the host. */
+function dropoutMask(shape: number[], rate: number, { seed, layer, step }: DropoutKey): tf.Tensor {
+  const random = new RandomStream(seed, "dropout", layer, step);
+  const size = shape.reduce((product, n) => product * n, 1);
+  return tf.tensor(
+    Float32Array.from({ length: size }, () => random.chance(rate) ? 0 : 1 / (1 - rate)),
+    shape,
+  );
+}
+
+/** Plain TensorFlow.js. */
+export const stockLayers: Layers = {
+  name: "stock",
+
+  conv2d: (x, filter, { strides, pad }) => tf.conv2d(x, filter, strides, pad),
+
+  batchNorm,
+
+  maxPool,
+
+  globalAveragePool: (x) => x.mean([1, 2]),
+
+  linear(x, weight, bias, activation) {
+    const y = x.matMul(weight).add(bias) as tf.Tensor2D;
+    if (activation === "relu") return y.relu();
+    return activation === "gelu" ? gelu(y) : y;
+  },
+
+  gru(x, weights) {
+    let y = x;
+    for (const layer of weights) {
+      const [forward, backward] = layer.map((direction, i) => gruDirection(y, direction, i === 1));
+      const states = forward.map((state, t) => backward ? tf.concat([state, backward[t]], 1) : state);
+      y = tf.stack(states, 1) as tf.Tensor3D; // [B, T, G * directions]
+    }
+    return y;
+  },
+
+  selfAttention(x, weights, { heads }) {
+    const [clips, frames, depth] = x.shape;
+    const size = depth / heads;
+    const qkv = x.reshape([clips * frames, depth]).matMul(weights.qkvWeight).add(weights.qkvBias)
+      .reshape([clips, frames, 3, heads, size]).transpose([2, 0, 3, 1, 4]); // [3, B, A, T, D/A]
+    const [q, k, v] = tf.unstack(qkv);
+    const probabilities = q.matMul(k, false, true).mul(1 / Math.sqrt(size)).softmax(); // [B, A, T, T]
+    const mixed = probabilities.matMul(v).transpose([0, 2, 1, 3]).reshape([clips * frames, depth]); // [B * T, D]
+    return mixed.matMul(weights.outputWeight).add(weights.outputBias).reshape([clips, frames, depth]);
+  },
+
+  layerNorm(x, gamma, beta, epsilon) {
+    const centred = x.sub(x.mean(-1, true));
+    const variance = centred.square().mean(-1, true);
+    return centred.mul(variance.add(epsilon).rsqrt()).mul(gamma).add(beta);
+  },
+
+  dropout(x, rate, key) {
+    return rate === 0 ? x : x.mul(dropoutMask(x.shape, rate, key));
+  },
+
+  softmaxCrossEntropy(logits, labels) {
+    const counted = labels.greaterEqual(0).cast("float32").sum().maximum(1);
+    const truth = tf.oneHot(labels, logits.shape[1]); // a label of -1 gives a row of zeros
+    return tf.logSoftmax(logits).mul(truth).sum().neg().div(counted).asScalar();
+  },
+
+  sigmoidCrossEntropy(logits, labels) {
+    const counted = labels.greaterEqual(0).cast("float32");
+    const truth = labels.maximum(0).cast("float32");
+    // max(x, 0) - x y + log(1 + exp(-|x|)) does not overflow.
+    const losses = logits.relu().sub(logits.mul(truth)).add(logits.abs().neg().exp().log1p());
+    return losses.mul(counted).sum().div(counted.sum().maximum(1)).asScalar();
+  },
+};

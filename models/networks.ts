@@ -1,0 +1,141 @@
+/**
+ * The paper's three networks, built from a description that fits in a file.
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+import { RnnHead, type RnnSizes } from "./cnn_rnn.ts";
+import { TransformerHead, type TransformerSizes } from "./cnn_transformer.ts";
+import { defaultLayers } from "./layers_default.ts";
+import type { Layers } from "./layers.ts";
+import { Linear } from "./linear.ts";
+import { Parameters } from "./parameters.ts";
+import { type Mode, ResNet50 } from "./resnet50.ts";
+
+/** Which of the three. */
+export type NetworkName = "cnn" | "rnn" | "transformer";
+
+/** The paper's names of the networks. */
+export const NETWORK_TITLES: Readonly<Record<NetworkName, string>> = {
+  cnn: "ResNet50",
+  rnn: "CNN-RNN",
+  transformer: "CNN-Transformer",
+};
+
+interface BackboneSizes {
+  /** channels after the stem: 64 in the paper */
+  readonly width: number;
+  /** side of the square input in pixels */
+  readonly size: number;
+  /** outputs: 7 expressions or 12 action units */
+  readonly classes: number;
+}
+
+/** A network's description. */
+export type Architecture =
+  | ({ readonly network: "cnn" } & BackboneSizes)
+  | ({ readonly network: "rnn" } & BackboneSizes & RnnSizes)
+  | ({ readonly network: "transformer" } & BackboneSizes & TransformerSizes);
+
+/** The description of a network at a scale: `paper`, or `tiny`, the same topology for software adapters. */
+export function architectureFor(
+  network: NetworkName,
+  preset: "paper" | "tiny",
+  classes: number,
+): Architecture {
+  const paper = preset === "paper";
+  const backbone = paper ? { width: 64, size: 224, classes } : { width: 16, size: 48, classes };
+  const embedding = paper ? 768 : 96;
+  if (network === "rnn") {
+    return { network, ...backbone, embedding, layers: 2, hidden: paper ? 384 : 48, bidirectional: true };
+  }
+  if (network === "transformer") {
+    return { network, ...backbone, embedding, depth: 2, heads: paper ? 12 : 4, dropout: paper ? 0.5 : 0.2 };
+  }
+  return { network, ...backbone };
+}
+
+/** True for a backbone's parameter: neither a head's nor the CNN classifier's. */
+export function isBackboneParameter(name: string): boolean {
+  return /^conv\d/.test(name);
+}
+
+/** One frame at a time: ResNet50 with a linear classifier. */
+export class CnnNetwork {
+  readonly architecture: Architecture;
+  readonly parameters: Parameters;
+  readonly backbone: ResNet50;
+  readonly #classifier: Linear;
+
+  /** @param seed of the initial weights */
+  constructor(architecture: Architecture & { network: "cnn" }, seed: number, layers: Layers = defaultLayers) {
+    this.architecture = architecture;
+    this.parameters = new Parameters(seed);
+    this.backbone = new ResNet50(this.parameters, layers, architecture.width);
+    this.#classifier = new Linear(
+      this.parameters,
+      layers,
+      "classifier",
+      this.backbone.featureWidth,
+      architecture.classes,
+    );
+  }
+
+  /** images [N, H, W, 3] -> logits [N, classes] */
+  logits(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
+    return this.#classifier.apply(this.backbone.features(images, mode));
+  }
+
+  /** Frees the weights. */
+  dispose(): void {
+    this.parameters.dispose();
+  }
+}
+
+/** A window of frames at a time: the backbone's features, then a recurrent or an attention head. */
+export class TemporalNetwork {
+  readonly architecture: Architecture;
+  readonly parameters: Parameters;
+  readonly backbone: ResNet50;
+  readonly #head: RnnHead | TransformerHead;
+  readonly #seed: number;
+
+  /** @param seed of the initial weights and of dropout */
+  constructor(
+    architecture: Architecture & { network: "rnn" | "transformer" },
+    seed: number,
+    layers: Layers = defaultLayers,
+  ) {
+    this.architecture = architecture;
+    this.parameters = new Parameters(seed);
+    this.#seed = seed;
+    this.backbone = new ResNet50(this.parameters, layers, architecture.width);
+    const features = this.backbone.featureWidth;
+    this.#head = architecture.network === "rnn"
+      ? new RnnHead(this.parameters, layers, "rnn.", { features, ...architecture })
+      : new TransformerHead(this.parameters, layers, "transformer.", { features, ...architecture });
+  }
+
+  /**
+   * features [B, T, D] -> logits [B, T, classes]
+   *
+   * @param step of the training run, for dropout; undefined = evaluation
+   */
+  logits(features: tf.Tensor3D, step?: number): tf.Tensor3D {
+    return this.#head.logits(features, step === undefined ? undefined : { seed: this.#seed, step });
+  }
+
+  /** Frees the weights. */
+  dispose(): void {
+    this.parameters.dispose();
+  }
+}
+
+/** Any of the three. */
+export type Network = CnnNetwork | TemporalNetwork;
+
+/** Builds a network with random weights. */
+export function createNetwork(architecture: Architecture, seed: number, layers?: Layers): Network {
+  if (architecture.network === "cnn") return new CnnNetwork(architecture, seed, layers);
+  return new TemporalNetwork(architecture, seed, layers);
+}

@@ -1,0 +1,127 @@
+/**
+ * ResNet50 as VGGFace2's weights want it: the Caffe graph, with stride 2 on the 1x1 reduce and projection
+ * convolutions, an unpadded ceil-mode max pool, and dag parameter names. (He et al. 2016; Cao et al. 2018.)
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+import type { Layers } from "./layers.ts";
+import { constant, kaimingFanOut, type Parameters } from "./parameters.ts";
+
+/** Blocks per stage; stage s = 2..5 has bottleneck width `width * 2^(s - 2)` and 4 times as many outputs. */
+const BLOCKS = [3, 4, 6, 3];
+const EPSILON = 1e-5;
+const MOMENTUM = 0.1;
+
+/** Whether batch statistics are used, and the running ones updated. */
+export interface Mode {
+  readonly training: boolean;
+}
+
+/** The convolutions and batch norms; `features` is everything up to the global average pool. */
+export class ResNet50 {
+  readonly #parameters: Parameters;
+  readonly #layers: Layers;
+  readonly #width: number;
+
+  /**
+   * Adds the parameters.
+   *
+   * @param width channels after the stem; 64 in the paper
+   */
+  constructor(parameters: Parameters, layers: Layers, width: number) {
+    this.#parameters = parameters;
+    this.#layers = layers;
+    this.#width = width;
+    this.#addConv("conv1_7x7_s2", 7, 3, width);
+    for (const [i, { prefix, inputs, inner, outputs }] of this.#blocks().entries()) {
+      this.#addConv(`${prefix}_1x1_reduce`, 1, inputs, inner);
+      this.#addConv(`${prefix}_3x3`, 3, inner, inner);
+      this.#addConv(`${prefix}_1x1_increase`, 1, inner, outputs);
+      if (this.#blocks()[i].first) this.#addConv(`${prefix}_1x1_proj`, 1, inputs, outputs);
+    }
+  }
+
+  /** D, the length of a feature vector: 2048 at width 64. */
+  get featureWidth(): number {
+    return 32 * this.#width;
+  }
+
+  /** images [N, H, W, 3] -> features [N, D] */
+  features(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
+    let x = this.#convBn(images, "conv1_7x7_s2", { strides: 2, pad: 3 }, mode, { relu: true });
+    x = this.#layers.maxPool(x, { size: 3, strides: 2, ceilMode: true });
+    for (const block of this.#blocks()) x = this.#bottleneck(x, block, mode);
+    return this.#layers.globalAveragePool(x);
+  }
+
+  #bottleneck(x: tf.Tensor4D, { prefix, first, strides }: Block, mode: Mode): tf.Tensor4D {
+    const shortcut = first
+      ? this.#convBn(x, `${prefix}_1x1_proj`, { strides, pad: 0 }, mode, { relu: false })
+      : x;
+    let y = this.#convBn(x, `${prefix}_1x1_reduce`, { strides, pad: 0 }, mode, { relu: true });
+    y = this.#convBn(y, `${prefix}_3x3`, { strides: 1, pad: 1 }, mode, { relu: true });
+    return this.#convBn(y, `${prefix}_1x1_increase`, { strides: 1, pad: 0 }, mode, {
+      relu: true,
+      residual: shortcut,
+    });
+  }
+
+  #convBn(
+    x: tf.Tensor4D,
+    name: string,
+    geometry: { strides: number; pad: number },
+    { training }: Mode,
+    after: { relu: boolean; residual?: tf.Tensor4D },
+  ): tf.Tensor4D {
+    const y = this.#layers.conv2d(x, this.#parameters.get<tf.Tensor4D>(`${name}.weight`), geometry);
+    const statistics = {
+      gamma: this.#parameters.get<tf.Tensor1D>(`${name}_bn.weight`),
+      beta: this.#parameters.get<tf.Tensor1D>(`${name}_bn.bias`),
+      runningMean: this.#parameters.get(`${name}_bn.running_mean`),
+      runningVariance: this.#parameters.get(`${name}_bn.running_var`),
+    };
+    return this.#layers.batchNorm(y, statistics, {
+      training,
+      epsilon: EPSILON,
+      momentum: MOMENTUM,
+      ...after,
+    });
+  }
+
+  #addConv(name: string, size: number, inputs: number, outputs: number): void {
+    this.#parameters.add(`${name}.weight`, "conv", [size, size, inputs, outputs], kaimingFanOut);
+    this.#parameters.add(`${name}_bn.weight`, "vector", [outputs], constant(1));
+    this.#parameters.add(`${name}_bn.bias`, "vector", [outputs], constant(0));
+    this.#parameters.add(`${name}_bn.running_mean`, "buffer", [outputs], constant(0));
+    this.#parameters.add(`${name}_bn.running_var`, "buffer", [outputs], constant(1));
+  }
+
+  #blocks(): Block[] {
+    let inputs = this.#width;
+    return BLOCKS.flatMap((count, i) => {
+      const inner = this.#width * 2 ** i;
+      return Array.from({ length: count }, (_, b): Block => {
+        const block = {
+          prefix: `conv${i + 2}_${b + 1}`,
+          first: b === 0,
+          strides: b === 0 && i > 0 ? 2 : 1,
+          inputs,
+          inner,
+          outputs: 4 * inner,
+        };
+        inputs = block.outputs;
+        return block;
+      });
+    });
+  }
+}
+
+interface Block {
+  readonly prefix: string;
+  readonly first: boolean;
+  readonly strides: number;
+  readonly inputs: number;
+  readonly inner: number;
+  readonly outputs: number;
+}
