@@ -1,131 +1,241 @@
 /**
- * Reads a split of Aff-Wild2: which frames are kept follows the authors' rule (a crop, and a label that is not -1),
- * and everything that is left out is counted.
+ * Reads a split of Aff-Wild2 into tracks. A frame is kept when it has a crop and its label is not -1 (action
+ * units: none of the twelve is -1); what is left out is counted, so that nothing is dropped silently.
  *
  * @module
  */
-import { parseAnnotations } from "./annotations.ts";
-import { findLayout, listTracks, videoOf } from "./layout.ts";
-import { ACTION_UNITS, type Dataset, type LabelSet, type Split, type Track, UNLABELLED } from "./types.ts";
+import { type Annotations, LABEL_FORMATS, parseAnnotations } from "./annotations.ts";
+import { diskFiles, type Files, listFolderIfThere, readBytes } from "./files.ts";
+import { findLayout, type Layout, listSplit, videoOfTrack } from "./layout.ts";
+import {
+  type Dataset,
+  type Dropped,
+  type LabelSet,
+  type SkippedTrack,
+  type Split,
+  type Track,
+} from "./types.ts";
+import { imageName, UNLABELLED } from "./types.ts";
+
+/** How far a reading is. */
+export interface ReadProgress {
+  readonly split: Split;
+  /** tracks read so far, this one included */
+  readonly done: number;
+  readonly total: number;
+  /** the track just read */
+  readonly name: string;
+  /** frames kept of it; 0 if it is skipped */
+  readonly kept: number;
+}
 
 /** What to read. */
 export interface ReadOptions {
   readonly labelSet: LabelSet;
   readonly split: Split;
-  /** called after each track */
-  readonly onTrack?: (done: number, total: number) => void;
+  /** called after each track, in order of name */
+  readonly onTrack?: (progress: ReadProgress) => void;
+  /** the disk by default */
+  readonly files?: Files;
+}
+
+/** The number of a crop's file name, or 0 if it is no name of a crop. */
+function cropNumber(name: string): number {
+  const digits = name.length - 4;
+  if (digits < 5 || !name.endsWith(".jpg")) return 0;
+  let number = 0;
+  for (let i = 0; i < digits; i++) {
+    const digit = name.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return 0;
+    number = number * 10 + digit;
+  }
+  // `%05d` pads to five digits and no further: 000001.jpg is no crop's name.
+  return digits > 5 && number < 10 ** (digits - 1) ? 0 : number;
+}
+
+/** Which frames have a crop. */
+interface Crops {
+  /** [count + 1] 1 where frame k has one */
+  readonly present: Uint8Array;
+  /** crops of frames 1..count */
+  readonly within: number;
+  /** crops of later frames */
+  readonly beyond: number;
+  /** files that are no crops */
+  readonly others: number;
+}
+
+/** Sorts a crop folder's names. */
+function markCrops(names: readonly string[], count: number, folder: string): Crops {
+  const present = new Uint8Array(count + 1);
+  let within = 0;
+  let beyond = 0;
+  for (const name of names) {
+    const frame = cropNumber(name);
+    if (frame > count) beyond++;
+    else if (frame > 0) {
+      present[frame] = 1;
+      within++;
+    } else if (name === imageName(0)) {
+      throw new Error(
+        `Cannot read the crops in ${folder}: expected them to be numbered from 00001.jpg but found ${name}; ` +
+          "every label would belong to the wrong image",
+      );
+    }
+  }
+  return { present, within, beyond, others: names.length - within - beyond };
+}
+
+/** Whether all values of a frame are annotated. */
+function isLabelled(labels: Int8Array, frame: number, width: number): boolean {
+  for (let i = (frame - 1) * width; i < frame * width; i++) if (labels[i] === UNLABELLED) return false;
+  return true;
+}
+
+/** The frames that stay and the count of those that do not. */
+function selectFrames(
+  { count, labels }: Annotations,
+  width: number,
+  crops: Crops,
+): { frames: Int32Array; labels: Int8Array; dropped: Dropped } {
+  const chosen = new Int32Array(count);
+  let kept = 0;
+  let unlabelled = 0;
+  for (let frame = 1; frame <= count; frame++) {
+    if (!isLabelled(labels, frame, width)) unlabelled++;
+    else if (crops.present[frame] === 1) chosen[kept++] = frame;
+  }
+  const frames = chosen.slice(0, kept);
+  const keptLabels = new Int8Array(kept * width);
+  for (let i = 0; i < kept; i++) {
+    const from = (frames[i] - 1) * width;
+    for (let column = 0; column < width; column++) keptLabels[i * width + column] = labels[from + column];
+  }
+  const dropped = { unlabelled, missingCrop: count - unlabelled - kept, unlabelledCrops: crops.beyond };
+  return { frames, labels: keptLabels, dropped };
+}
+
+/** Why a track has no usable frame, in words. */
+function unusableReason(count: number, dropped: Dropped, crops: Crops | undefined, folder: string): string {
+  if (count === 0) return "its annotation file has no label line";
+  if (dropped.unlabelled === count) return `none of its ${count} frames is labelled`;
+  if (!crops) return `it has no crop folder (${folder})`;
+  if (crops.within + crops.beyond === 0) {
+    return `its crop folder has no NNNNN.jpg (${crops.others} other files)`;
+  }
+  return `none of its ${count - dropped.unlabelled} labelled frames has a crop`;
+}
+
+/** Reads one track. */
+async function readTrack(
+  files: Files,
+  layout: Layout,
+  annotationFile: string,
+  name: string,
+  labelSet: LabelSet,
+): Promise<Track | SkippedTrack> {
+  const bytes = await readBytes(files, annotationFile, "annotations");
+  const annotations = parseAnnotations(bytes, labelSet, annotationFile);
+  const imageFolder = `${layout.crops}/${name}`;
+  const names = await listFolderIfThere(files, imageFolder, `the crops of ${name}`);
+  const crops = markCrops(names ?? [], annotations.count, imageFolder);
+  const { width } = LABEL_FORMATS[labelSet];
+  const { frames, labels, dropped } = selectFrames(annotations, width, crops);
+  const common = { name, video: videoOfTrack(name), annotatedFrames: annotations.count, dropped };
+  if (frames.length > 0) return { ...common, imageFolder, frames, labels };
+  const reason = unusableReason(annotations.count, dropped, names && crops, imageFolder);
+  return { ...common, reason, excludedFrames: 0 };
+}
+
+/** Lists at most five tracks with their reasons. */
+function reasons(skipped: readonly SkippedTrack[]): string {
+  const shown = skipped.slice(0, 5).map(({ name, reason }) => `${name}: ${reason}`);
+  if (skipped.length > 5) shown.push(`and ${skipped.length - 5} more`);
+  return shown.join("; ");
 }
 
 /**
- * Reads all tracks of a split: one text file and one directory listing each.
+ * Reads one split of one label set. Images are not opened: each crop folder is listed once.
  *
- * @throws {Error} if the folder is missing, empty or of another year's layout, if a label file is malformed, or if
- * no track has a usable frame
+ * @param root the folder that holds the annotations and the crops; see {@linkcode findLayout}
+ * @returns the tracks with at least one usable frame; the others are in `skipped`, with the reason
+ * @throws {RangeError} if a label is outside its range
+ * @throws {Error} if the layout, a file or a folder cannot be read, an annotation file is not well-formed, crops
+ * are not numbered from 1, or no track at all has a usable frame
  */
-export async function readDataset(root: string, { labelSet, split, onTrack }: ReadOptions): Promise<Dataset> {
-  const layout = await findLayout(root);
-  const { folder, names } = await listTracks(layout, labelSet, split);
-  const labelWidth = labelSet === "expression" ? 1 : 12;
+export async function readDataset(root: string, options: ReadOptions): Promise<Dataset> {
+  const { labelSet, split, onTrack, files = diskFiles } = options;
+  const layout = await findLayout(root, files);
+  const { folder, tracks: names } = await listSplit(layout, labelSet, split, files);
   const tracks: Track[] = [];
-  const skipped: { name: string; reason: string }[] = [];
+  const skipped: SkippedTrack[] = [];
   for (const [i, name] of names.entries()) {
-    const path = `${folder}/${name}.txt`;
-    const annotations = parseAnnotations(await Deno.readFile(path), labelSet, path);
-    const imageFolder = `${layout.crops}/${name}`;
-    const crops = await listCrops(imageFolder);
-    if (crops === undefined) {
-      skipped.push({ name, reason: "no folder of crops" });
-    } else {
-      const track = keepFrames(name, imageFolder, annotations, labelWidth, crops);
-      if (track.frames.length > 0) tracks.push(track);
-      else skipped.push({ name, reason: explainEmpty(track) });
-    }
-    onTrack?.(i + 1, names.length);
+    const track = await readTrack(files, layout, `${folder}/${name}.txt`, name, labelSet);
+    if ("frames" in track) tracks.push(track);
+    else skipped.push(track);
+    const kept = "frames" in track ? track.frames.length : 0;
+    onTrack?.({ split, done: i + 1, total: names.length, name, kept });
   }
   if (tracks.length === 0) {
-    const { name, reason } = skipped[0];
     throw new Error(
-      `Cannot read data: none of the ${names.length} tracks in ${folder} has a frame with both a label and ` +
-        `a crop (${name}: ${reason})`,
+      `Cannot read the ${split} set (${labelSet}) from ${layout.root}: expected at least one track with a usable ` +
+        `frame but none of ${names.length} has one: ${reasons(skipped)}`,
     );
   }
-  return { root, labelSet, split, labelWidth, tracks, skipped };
+  return { root: layout.root, labelSet, split, labelWidth: LABEL_FORMATS[labelSet].width, tracks, skipped };
 }
 
-function explainEmpty({ annotatedFrames, dropped }: Track): string {
-  return `no usable frame: of ${annotatedFrames} label lines ${dropped.unlabelled} are -1 and ` +
-    `${dropped.missingCrop} have no crop`;
+/** Both splits of a label set. */
+export interface BothSplits {
+  readonly train: Dataset;
+  readonly validation: Dataset;
+  /** videos with tracks in both, sorted: they should be none */
+  readonly sharedVideos: readonly string[];
 }
 
-/** The numbers of the crops in a folder, ascending; undefined if there is no folder. */
-async function listCrops(folder: string): Promise<Int32Array | undefined> {
-  const numbers: number[] = [];
-  try {
-    for await (const { name, isDirectory } of Deno.readDir(folder)) {
-      const match = isDirectory ? null : /^(\d{5,})\.jpg$/.exec(name);
-      if (match !== null) numbers.push(Number(match[1]));
-    }
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  return Int32Array.from(numbers).sort();
+/**
+ * Reads both splits of a label set and looks for videos that are in both.
+ *
+ * @throws what {@linkcode readDataset} throws
+ */
+export async function readBoth(root: string, options: Omit<ReadOptions, "split">): Promise<BothSplits> {
+  const train = await readDataset(root, { ...options, split: "train" });
+  const validation = await readDataset(root, { ...options, split: "validation" });
+  return { train, validation, sharedVideos: sharedVideos(train, validation) };
 }
 
-function keepFrames(
-  name: string,
-  imageFolder: string,
-  annotations: Int8Array,
-  labelWidth: 1 | 12,
-  crops: Int32Array,
-): Track {
-  const annotatedFrames = annotations.length / labelWidth;
-  const frames = new Int32Array(Math.min(crops.length, annotatedFrames));
-  const labels = new Int8Array(frames.length * labelWidth);
-  let kept = 0;
-  let unlabelled = 0;
-  let missingCrop = 0;
-  let c = 0;
-  for (let frame = 1; frame <= annotatedFrames; frame++) {
-    while (c < crops.length && crops[c] < frame) c++;
-    const hasCrop = c < crops.length && crops[c] === frame;
-    const label = annotations.subarray((frame - 1) * labelWidth, frame * labelWidth);
-    if (label.includes(UNLABELLED)) {
-      unlabelled++;
-    } else if (!hasCrop) {
-      missingCrop++;
-    } else {
-      labels.set(label, kept * labelWidth);
-      frames[kept++] = frame;
-    }
-  }
-  let unlabelledCrops = 0;
-  for (let i = crops.length - 1; i >= 0 && crops[i] > annotatedFrames; i--) unlabelledCrops++;
-  return {
-    name,
-    video: videoOf(name),
-    imageFolder,
-    annotatedFrames,
-    frames: frames.slice(0, kept),
-    labels: labels.slice(0, kept * labelWidth),
-    dropped: { unlabelled, missingCrop, unlabelledCrops },
-  };
-}
-
-/** Videos that have tracks in both datasets, e.g. an AU-training video that is an EXPR-validation video. */
+/**
+ * The videos that have a kept track in both datasets, sorted. Two tracks of one video (`_left`, `_right`) count
+ * as the same video: they share the scene.
+ */
 export function sharedVideos(a: Dataset, b: Dataset): string[] {
   const videos = new Set(a.tracks.map((track) => track.video));
-  return [...new Set(b.tracks.map((track) => track.video).filter((video) => videos.has(video)))].sort();
+  return [...new Set(b.tracks.map((track) => track.video))].filter((video) => videos.has(video)).sort();
 }
 
-/** Kept frames per class (expression), or positives per action unit. */
-export function classCounts(dataset: Dataset): Int32Array {
-  const counts = new Int32Array(dataset.labelSet === "expression" ? 7 : ACTION_UNITS.length);
-  for (const { labels } of dataset.tracks) {
-    for (let i = 0; i < labels.length; i++) {
-      if (dataset.labelWidth === 1) counts[labels[i]]++;
-      else counts[i % dataset.labelWidth] += labels[i];
-    }
+/**
+ * The dataset without the tracks of some videos; they move to `skipped` with the reason, e.g. action-unit
+ * training tracks whose video is in the expression validation set.
+ *
+ * @throws {Error} if no track is left
+ */
+export function withoutVideos(dataset: Dataset, videos: Iterable<string>, reason: string): Dataset {
+  const unwanted = new Set(videos);
+  const tracks = dataset.tracks.filter((track) => !unwanted.has(track.video));
+  if (tracks.length === 0) {
+    throw new Error(
+      `Cannot exclude ${unwanted.size} videos from the ${dataset.split} set (${dataset.labelSet}): ` +
+        `expected some of its ${dataset.tracks.length} tracks to be left but none is`,
+    );
   }
-  return counts;
+  const excluded = dataset.tracks.filter((track) => unwanted.has(track.video)).map((track): SkippedTrack => ({
+    name: track.name,
+    video: track.video,
+    reason,
+    annotatedFrames: track.annotatedFrames,
+    dropped: track.dropped,
+    excludedFrames: track.frames.length,
+  }));
+  const skipped = [...dataset.skipped, ...excluded].sort((a, b) => a.name < b.name ? -1 : 1);
+  return { ...dataset, tracks, skipped };
 }

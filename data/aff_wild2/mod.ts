@@ -1,11 +1,21 @@
 /**
- * Aff-Wild2 on disk, in the layout of its 2021 edition.
+ * The 2021 edition of Aff-Wild2 on disk: tracks of frames, windows of frames, reports, submission files.
+ *
+ * ```ts
+ * const dataset = await readDataset("Aff-Wild2", { labelSet: "expression", split: "train" });
+ * console.log(summaryLines(reportDataset(dataset)).join("\n"));
+ * const windows = WindowIndex.training(dataset, { length: 9, stride: 4 });
+ * const { track, frames } = windows.get(0);
+ * console.log(imagePath(track, frames[0]));
+ * ```
  *
  * @module
  */
-export { headerOf, parseAnnotations } from "./annotations.ts";
-export { classCounts, readDataset, type ReadOptions, sharedVideos } from "./dataset.ts";
-export { findLayout, type Layout, videoOf } from "./layout.ts";
-export { type DatasetReport, reportDataset, summarize, type TrackReport } from "./report.ts";
 export * from "./types.ts";
-export { inferenceWindow, TrainingWindows, type Window } from "./windows.ts";
+export * from "./files.ts";
+export * from "./layout.ts";
+export * from "./annotations.ts";
+export * from "./dataset.ts";
+export * from "./report.ts";
+export * from "./windows.ts";
+export * from "./submission.ts";

@@ -1,76 +1,160 @@
 /**
- * What was kept and what was dropped, per track and in total; nothing is left out silently.
+ * What was kept of a dataset and what was dropped and why, per track and in all: as an object for JSON and as
+ * lines of text.
  *
  * @module
  */
-import { classCounts } from "./dataset.ts";
-import { ACTION_UNITS, type Dataset, EXPRESSIONS } from "./types.ts";
+import {
+  ACTION_UNITS,
+  type Dataset,
+  EXPRESSIONS,
+  type LabelSet,
+  type SkippedTrack,
+  type Split,
+} from "./types.ts";
+import type { Track } from "./types.ts";
 
-/** One line of the report. */
+/** One track's frames: `annotated` = `kept` + `unlabelled` + `missingCrop` + `excluded`. */
 export interface TrackReport {
-  readonly track: string;
+  readonly name: string;
+  readonly video: string;
+  readonly annotated: number;
+  readonly kept: number;
+  /** labelled -1 */
+  readonly unlabelled: number;
+  /** labelled, without a crop */
+  readonly missingCrop: number;
+  /** usable, left out with the whole track on purpose */
+  readonly excluded: number;
+  /** crops beyond the last label line; not among the annotated */
+  readonly unlabelledCrops: number;
+  /** why the whole track is left out; absent if it is in */
+  readonly skipped?: string;
+}
+
+/** The sums over tracks. */
+export interface ReportTotals {
+  /** tracks that are in */
+  readonly tracks: number;
+  readonly skippedTracks: number;
+  /** videos of the tracks that are in */
+  readonly videos: number;
   readonly annotated: number;
   readonly kept: number;
   readonly unlabelled: number;
   readonly missingCrop: number;
+  readonly excluded: number;
   readonly unlabelledCrops: number;
 }
 
-/** The report of a split. */
-export interface DatasetReport {
-  readonly split: string;
-  readonly labelSet: string;
-  readonly tracks: readonly TrackReport[];
-  readonly skipped: Dataset["skipped"];
-  readonly total: TrackReport;
-  /** kept frames per class, or positives per action unit */
-  readonly classes: Readonly<Record<string, number>>;
+/** How often a class is among the kept frames. */
+export interface ClassCount {
+  readonly name: string;
+  /** frames of the class; action units: frames where the unit is active */
+  readonly frames: number;
 }
 
-/** Counts what was kept and dropped. */
-export function reportDataset(dataset: Dataset): DatasetReport {
-  const tracks = dataset.tracks.map(({ name, annotatedFrames, frames, dropped }): TrackReport => ({
-    track: name,
-    annotated: annotatedFrames,
-    kept: frames.length,
-    ...dropped,
-  }));
-  const sum = (key: "annotated" | "kept" | "unlabelled" | "missingCrop" | "unlabelledCrops") =>
-    tracks.reduce((total, track) => total + track[key], 0);
-  const names = dataset.labelSet === "expression" ? EXPRESSIONS : ACTION_UNITS;
-  const counts = classCounts(dataset);
+/** A dataset's report; plain data, fit for JSON. */
+export interface DatasetReport {
+  readonly root: string;
+  readonly labelSet: LabelSet;
+  readonly split: Split;
+  readonly totals: ReportTotals;
+  readonly classes: readonly ClassCount[];
+  /** all tracks, kept and skipped, ordered by name */
+  readonly tracks: readonly TrackReport[];
+}
+
+/** The columns that are summed. */
+const COUNTS = ["annotated", "kept", "unlabelled", "missingCrop", "excluded", "unlabelledCrops"] as const;
+
+function reportTrack(track: Track | SkippedTrack): TrackReport {
+  const isKept = "frames" in track;
   return {
-    split: dataset.split,
-    labelSet: dataset.labelSet,
-    tracks,
-    skipped: dataset.skipped,
-    total: {
-      track: `${tracks.length} tracks`,
-      annotated: sum("annotated"),
-      kept: sum("kept"),
-      unlabelled: sum("unlabelled"),
-      missingCrop: sum("missingCrop"),
-      unlabelledCrops: sum("unlabelledCrops"),
-    },
-    classes: Object.fromEntries(names.map((name, i) => [name, counts[i]])),
+    name: track.name,
+    video: track.video,
+    annotated: track.annotatedFrames,
+    kept: isKept ? track.frames.length : 0,
+    unlabelled: track.dropped.unlabelled,
+    missingCrop: track.dropped.missingCrop,
+    excluded: isKept ? 0 : track.excludedFrames,
+    unlabelledCrops: track.dropped.unlabelledCrops,
+    ...(isKept ? {} : { skipped: track.reason }),
   };
 }
 
-/** One line that sums a report up, for logs. */
-export function summarize(report: DatasetReport): string {
-  const { total, skipped } = report;
-  const parts = [
-    `${report.split}: ${total.kept} of ${total.annotated} frames in ${total.track}`,
-    `${total.unlabelled} unlabelled`,
-    `${total.missingCrop} without a crop`,
-  ];
-  if (total.unlabelledCrops > 0) parts.push(`${total.unlabelledCrops} crops beyond the labels`);
-  if (skipped.length > 0) {
-    parts.push(
-      `${skipped.length} tracks left out (${
-        skipped.map(({ name, reason }) => `${name}: ${reason}`).join("; ")
-      })`,
-    );
+/** Counts the kept frames of each expression, or those where each action unit is active. */
+export function countClasses(dataset: Dataset): ClassCount[] {
+  const names = dataset.labelSet === "expression" ? EXPRESSIONS : ACTION_UNITS;
+  const counts = new Array<number>(names.length).fill(0);
+  for (const { labels } of dataset.tracks) {
+    if (dataset.labelWidth === 1) { for (let i = 0; i < labels.length; i++) counts[labels[i]]++; }
+    else for (let i = 0; i < labels.length; i++) counts[i % names.length] += labels[i];
   }
-  return parts.join(", ");
+  return names.map((name, i) => ({ name, frames: counts[i] }));
+}
+
+/** The report of a dataset. */
+export function reportDataset(dataset: Dataset): DatasetReport {
+  const tracks = [...dataset.tracks, ...dataset.skipped].map(reportTrack)
+    .sort((a, b) => a.name < b.name ? -1 : 1);
+  const sums = { annotated: 0, kept: 0, unlabelled: 0, missingCrop: 0, excluded: 0, unlabelledCrops: 0 };
+  for (const track of tracks) for (const column of COUNTS) sums[column] += track[column];
+  return {
+    root: dataset.root,
+    labelSet: dataset.labelSet,
+    split: dataset.split,
+    totals: {
+      tracks: dataset.tracks.length,
+      skippedTracks: dataset.skipped.length,
+      videos: new Set(dataset.tracks.map((track) => track.video)).size,
+      ...sums,
+    },
+    classes: countClasses(dataset),
+    tracks,
+  };
+}
+
+/** Rows of cells as lines: the first column to the left, numbers to the right, the last as it is. */
+function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows.map((row) =>
+    row.map((cell, column) => {
+      if (column === 0) return cell.padEnd(widths[column]);
+      return column === row.length - 1 ? cell : cell.padStart(widths[column]);
+    }).join("  ").trimEnd()
+  );
+}
+
+/**
+ * The per-track table: one line a track under a line of headings, a last line of sums.
+ *
+ * @param only `all` tracks (the default) or those that lost something
+ */
+export function trackLines(report: DatasetReport, only: "all" | "dropped" = "all"): string[] {
+  const numbers = (row: Pick<TrackReport, typeof COUNTS[number]>) =>
+    COUNTS.map((column) => String(row[column]));
+  const rows = [["track", "annotated", "kept", "unlabelled", "no crop", "excluded", "extra crops", "note"]];
+  for (const track of report.tracks) {
+    const whole = track.kept === track.annotated && track.unlabelledCrops === 0 && !track.skipped;
+    if (only === "dropped" && whole) continue;
+    rows.push([track.name, ...numbers(track), track.skipped ? `skipped: ${track.skipped}` : ""]);
+  }
+  rows.push([`all ${report.tracks.length} tracks`, ...numbers(report.totals), ""]);
+  return alignColumns(rows);
+}
+
+/** The totals and the class counts, a few lines. */
+export function summaryLines(report: DatasetReport): string[] {
+  const { totals, classes } = report;
+  const share = (frames: number) => `${(100 * frames / Math.max(1, totals.kept)).toFixed(1)} %`;
+  const rows = classes.map(({ name, frames }) => [`  ${name}`, String(frames), share(frames), ""]);
+  const skipped = totals.skippedTracks === 0 ? "" : `, ${totals.skippedTracks} tracks skipped`;
+  const excluded = totals.excluded === 0 ? "" : `, ${totals.excluded} excluded`;
+  return [
+    `${report.labelSet} ${report.split}: ${totals.tracks} tracks of ${totals.videos} videos${skipped}`,
+    `${totals.kept} of ${totals.annotated} annotated frames kept: ${totals.unlabelled} unlabelled, ` +
+    `${totals.missingCrop} without a crop${excluded}; ${totals.unlabelledCrops} crops beyond the last label`,
+    ...alignColumns(rows),
+  ];
 }

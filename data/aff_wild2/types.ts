@@ -67,6 +67,19 @@ export interface Track {
   readonly dropped: Dropped;
 }
 
+/** A track that was left out whole. */
+export interface SkippedTrack {
+  readonly name: string;
+  readonly video: string;
+  /** why, in words */
+  readonly reason: string;
+  /** label lines in the file = frames of the video */
+  readonly annotatedFrames: number;
+  readonly dropped: Dropped;
+  /** usable frames that were left out with the track: 0 unless it was excluded on purpose */
+  readonly excludedFrames: number;
+}
+
 /** A split of a label set, as read from disk. */
 export interface Dataset {
   readonly root: string;
@@ -76,11 +89,16 @@ export interface Dataset {
   readonly labelWidth: 1 | 12;
   /** ordered by name; every track has at least one kept frame */
   readonly tracks: readonly Track[];
-  /** tracks that were left out whole, with the reason */
-  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+  /** tracks that were left out whole, with the reason; ordered by name */
+  readonly skipped: readonly SkippedTrack[];
+}
+
+/** The file name of a frame's crop; `frame` is the frame's number, 1-based. */
+export function imageName(frame: number): string {
+  return `${String(frame).padStart(5, "0")}.jpg`;
 }
 
 /** The path of the crop of the track's i-th kept frame. */
 export function imagePath(track: Track, i: number): string {
-  return `${track.imageFolder}/${String(track.frames[i]).padStart(5, "0")}.jpg`;
+  return `${track.imageFolder}/${imageName(track.frames[i])}`;
 }
