@@ -1,5 +1,6 @@
 /**
- * The annotation text files: line 1 is a header, line k + 1 labels frame k. Parsed from bytes into typed arrays.
+ * The annotation text files: line 1 is a header, line k + 1 labels frame k. Parsed from bytes into typed
+ * arrays.
  *
  * @module
  */
@@ -124,8 +125,8 @@ function lineStart(bytes: Uint8Array, start: number, line: number): number {
 }
 
 /**
- * Parses one annotation file. Forgiven: blanks around names and values, CRLF, a byte order mark, blank lines at
- * the end.
+ * Parses one annotation file. Forgiven: blanks around names and values, CRLF, a byte order mark, blank lines
+ * at the end.
  *
  * @param bytes the file's content
  * @param file its path, for messages

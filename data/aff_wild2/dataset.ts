@@ -19,9 +19,11 @@ import { imageName, UNLABELLED } from "./types.ts";
 
 /** How far a reading is. */
 export interface ReadProgress {
+  /** the split being read */
   readonly split: Split;
   /** tracks read so far, this one included */
   readonly done: number;
+  /** tracks of the split */
   readonly total: number;
   /** the track just read */
   readonly name: string;
@@ -31,7 +33,9 @@ export interface ReadProgress {
 
 /** What to read. */
 export interface ReadOptions {
+  /** which labels */
   readonly labelSet: LabelSet;
+  /** which part */
   readonly split: Split;
   /** called after each track, in order of name */
   readonly onTrack?: (progress: ReadProgress) => void;
@@ -78,8 +82,8 @@ function markCrops(names: readonly string[], count: number, folder: string): Cro
       within++;
     } else if (name === imageName(0)) {
       throw new Error(
-        `Cannot read the crops in ${folder}: expected them to be numbered from 00001.jpg but found ${name}; ` +
-          "every label would belong to the wrong image",
+        `Cannot read the crops in ${folder}: expected them to be numbered from 00001.jpg but found ` +
+          `${name}; every label would belong to the wrong image`,
       );
     }
   }
@@ -121,7 +125,7 @@ function unusableReason(count: number, dropped: Dropped, crops: Crops | undefine
   if (dropped.unlabelled === count) return `none of its ${count} frames is labelled`;
   if (!crops) return `it has no crop folder (${folder})`;
   if (crops.within + crops.beyond === 0) {
-    return `its crop folder has no NNNNN.jpg (${crops.others} other files)`;
+    return `its crop folder has no NNNNN.jpg (other files: ${crops.others})`;
   }
   return `none of its ${count - dropped.unlabelled} labelled frames has a crop`;
 }
@@ -160,8 +164,8 @@ function reasons(skipped: readonly SkippedTrack[]): string {
  * @param root the folder that holds the annotations and the crops; see {@linkcode findLayout}
  * @returns the tracks with at least one usable frame; the others are in `skipped`, with the reason
  * @throws {RangeError} if a label is outside its range
- * @throws {Error} if the layout, a file or a folder cannot be read, an annotation file is not well-formed, crops
- * are not numbered from 1, or no track at all has a usable frame
+ * @throws {Error} if the layout, a file or a folder cannot be read, an annotation file is not well-formed,
+ * crops are not numbered from 1, or no track at all has a usable frame
  */
 export async function readDataset(root: string, options: ReadOptions): Promise<Dataset> {
   const { labelSet, split, onTrack, files = diskFiles } = options;
@@ -178,8 +182,8 @@ export async function readDataset(root: string, options: ReadOptions): Promise<D
   }
   if (tracks.length === 0) {
     throw new Error(
-      `Cannot read the ${split} set (${labelSet}) from ${layout.root}: expected at least one track with a usable ` +
-        `frame but none of ${names.length} has one: ${reasons(skipped)}`,
+      `Cannot read the ${split} set (${labelSet}) from ${layout.root}: expected at least one track with a ` +
+        `usable frame but none of ${names.length} has one: ${reasons(skipped)}`,
     );
   }
   return { root: layout.root, labelSet, split, labelWidth: LABEL_FORMATS[labelSet].width, tracks, skipped };
@@ -187,7 +191,9 @@ export async function readDataset(root: string, options: ReadOptions): Promise<D
 
 /** Both splits of a label set. */
 export interface BothSplits {
+  /** the training split */
   readonly train: Dataset;
+  /** the validation split */
   readonly validation: Dataset;
   /** videos with tracks in both, sorted: they should be none */
   readonly sharedVideos: readonly string[];
@@ -205,8 +211,8 @@ export async function readBoth(root: string, options: Omit<ReadOptions, "split">
 }
 
 /**
- * The videos that have a kept track in both datasets, sorted. Two tracks of one video (`_left`, `_right`) count
- * as the same video: they share the scene.
+ * The videos that have a kept track in both datasets, sorted. Two tracks of one video (`_left`, `_right`)
+ * count as the same video: they share the scene.
  */
 export function sharedVideos(a: Dataset, b: Dataset): string[] {
   const videos = new Set(a.tracks.map((track) => track.video));

@@ -26,6 +26,7 @@ export const SPLIT_FOLDERS: Readonly<Record<Split, string>> = {
 
 /** Where the annotations and the crops are. */
 export interface Layout {
+  /** as given, without a trailing slash */
   readonly root: string;
   /** the folder that holds `EXPR_Set` and `AU_Set` */
   readonly annotations: string;
@@ -126,23 +127,24 @@ async function findTopFolder(
 /**
  * Finds the 2021 layout under a root. Each of the two top folders may have either spelling.
  *
- * @throws {Error} if the root is missing, unreadable or empty, holds another edition's layout (the message says
- * which was recognised), lacks a top folder, holds both spellings of one, or an empty one
+ * @throws {Error} if the root is missing, unreadable or empty, holds another edition's layout (the message
+ * says which was recognised), lacks a top folder, holds both spellings of one, or an empty one
  */
 export async function findLayout(root: string, files: Files = diskFiles): Promise<Layout> {
   const trimmed = root.replace(/(?<=.)\/+$/, "");
   const names = await listFolder(files, trimmed, "the Aff-Wild2 folder");
   if (names.length === 0) {
     throw new Error(
-      `Cannot read Aff-Wild2 from ${trimmed}: expected annotations/ and cropped_aligned/ in it but it is empty`,
+      `Cannot read Aff-Wild2 from ${trimmed}: expected annotations/ and cropped_aligned/ in it ` +
+        "but it is empty",
     );
   }
   const other = await findOtherEdition(files, trimmed, names);
   if (other) {
     throw new Error(
-      `Cannot read Aff-Wild2 from ${trimmed}: found ${other.path}, which is the layout of ${other.edition}, ` +
-        "but wanted the 2021 edition (annotations/EXPR_Set/Train_Set). Labels changed between years, so " +
-        "editions are never mixed",
+      `Cannot read Aff-Wild2 from ${trimmed}: found ${other.path}, which is the layout of ` +
+        `${other.edition}, but wanted the 2021 edition (annotations/EXPR_Set/Train_Set). ` +
+        "Labels changed between years, so editions are never mixed",
     );
   }
   return {
@@ -154,6 +156,7 @@ export async function findLayout(root: string, files: Files = diskFiles): Promis
 
 /** The annotation files of one split of one label set. */
 export interface SplitFiles {
+  /** e.g. `ROOT/annotations/EXPR_Set/Train_Set` */
   readonly folder: string;
   /** track names, sorted by code unit; the file is `<folder>/<name>.txt` */
   readonly tracks: readonly string[];
@@ -177,7 +180,8 @@ export async function listSplit(
   if (tracks.length === 0) {
     const found = names.length === 0 ? "it is empty" : `found only ${sample(names)}`;
     throw new Error(
-      `Cannot read the ${split} annotations (${labelSet}): expected <track>.txt files in ${folder} but ${found}`,
+      `Cannot read the ${split} annotations (${labelSet}): expected <track>.txt files in ` +
+        `${folder} but ${found}`,
     );
   }
   return { folder, tracks };

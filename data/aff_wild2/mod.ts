@@ -12,7 +12,7 @@
  * @module
  */
 export * from "./types.ts";
-export * from "./files.ts";
+export { diskFiles, type Files } from "./files.ts";
 export * from "./layout.ts";
 export * from "./annotations.ts";
 export * from "./dataset.ts";

@@ -14,11 +14,11 @@ import {
 } from "./types.ts";
 import type { Track } from "./types.ts";
 
-/** One track's frames: `annotated` = `kept` + `unlabelled` + `missingCrop` + `excluded`. */
-export interface TrackReport {
-  readonly name: string;
-  readonly video: string;
+/** Counts of frames: `annotated` = `kept` + `unlabelled` + `missingCrop` + `excluded`. */
+export interface FrameCounts {
+  /** label lines = frames of the video */
   readonly annotated: number;
+  /** frames that are in */
   readonly kept: number;
   /** labelled -1 */
   readonly unlabelled: number;
@@ -28,27 +28,31 @@ export interface TrackReport {
   readonly excluded: number;
   /** crops beyond the last label line; not among the annotated */
   readonly unlabelledCrops: number;
+}
+
+/** One track's frames. */
+export interface TrackReport extends FrameCounts {
+  /** e.g. `video59_right` */
+  readonly name: string;
+  /** e.g. `video59` */
+  readonly video: string;
   /** why the whole track is left out; absent if it is in */
   readonly skipped?: string;
 }
 
-/** The sums over tracks. */
-export interface ReportTotals {
+/** The sums over all tracks. */
+export interface ReportTotals extends FrameCounts {
   /** tracks that are in */
   readonly tracks: number;
+  /** tracks that are left out whole */
   readonly skippedTracks: number;
   /** videos of the tracks that are in */
   readonly videos: number;
-  readonly annotated: number;
-  readonly kept: number;
-  readonly unlabelled: number;
-  readonly missingCrop: number;
-  readonly excluded: number;
-  readonly unlabelledCrops: number;
 }
 
 /** How often a class is among the kept frames. */
 export interface ClassCount {
+  /** of {@linkcode EXPRESSIONS} or {@linkcode ACTION_UNITS} */
   readonly name: string;
   /** frames of the class; action units: frames where the unit is active */
   readonly frames: number;
@@ -56,10 +60,15 @@ export interface ClassCount {
 
 /** A dataset's report; plain data, fit for JSON. */
 export interface DatasetReport {
+  /** the folder that was read */
   readonly root: string;
+  /** which labels */
   readonly labelSet: LabelSet;
+  /** which part */
   readonly split: Split;
+  /** the sums over `tracks` */
   readonly totals: ReportTotals;
+  /** in label order */
   readonly classes: readonly ClassCount[];
   /** all tracks, kept and skipped, ordered by name */
   readonly tracks: readonly TrackReport[];
@@ -132,8 +141,7 @@ function alignColumns(rows: readonly (readonly string[])[]): string[] {
  * @param only `all` tracks (the default) or those that lost something
  */
 export function trackLines(report: DatasetReport, only: "all" | "dropped" = "all"): string[] {
-  const numbers = (row: Pick<TrackReport, typeof COUNTS[number]>) =>
-    COUNTS.map((column) => String(row[column]));
+  const numbers = (row: FrameCounts) => COUNTS.map((column) => String(row[column]));
   const rows = [["track", "annotated", "kept", "unlabelled", "no crop", "excluded", "extra crops", "note"]];
   for (const track of report.tracks) {
     const whole = track.kept === track.annotated && track.unlabelledCrops === 0 && !track.skipped;
@@ -149,12 +157,12 @@ export function summaryLines(report: DatasetReport): string[] {
   const { totals, classes } = report;
   const share = (frames: number) => `${(100 * frames / Math.max(1, totals.kept)).toFixed(1)} %`;
   const rows = classes.map(({ name, frames }) => [`  ${name}`, String(frames), share(frames), ""]);
-  const skipped = totals.skippedTracks === 0 ? "" : `, ${totals.skippedTracks} tracks skipped`;
+  const skipped = totals.skippedTracks === 0 ? "" : `, ${totals.skippedTracks} skipped`;
   const excluded = totals.excluded === 0 ? "" : `, ${totals.excluded} excluded`;
   return [
     `${report.labelSet} ${report.split}: ${totals.tracks} tracks of ${totals.videos} videos${skipped}`,
     `${totals.kept} of ${totals.annotated} annotated frames kept: ${totals.unlabelled} unlabelled, ` +
-    `${totals.missingCrop} without a crop${excluded}; ${totals.unlabelledCrops} crops beyond the last label`,
+    `${totals.missingCrop} without a crop${excluded}; crops beyond the last label: ${totals.unlabelledCrops}`,
     ...alignColumns(rows),
   ];
 }

@@ -1,6 +1,6 @@
 /**
- * The challenge's text files: predictions in the format of the annotations, one line per frame of the video, and
- * the lists of test tracks.
+ * The challenge's text files: predictions in the format of the annotations, one line per frame of the video,
+ * and the lists of test tracks.
  *
  * @module
  */
@@ -13,6 +13,7 @@ export type MissingFrames = "unlabelled" | "nearest";
 
 /** The predictions of one track. */
 export interface TrackPredictions {
+  /** which values a line has */
   readonly labelSet: LabelSet;
   /** frames of the video = lines to write */
   readonly frameCount: number;
@@ -24,6 +25,7 @@ export interface TrackPredictions {
 
 /** A submission file as read back. */
 export interface Submission {
+  /** lines = frames of the video */
   readonly frameCount: number;
   /** [frameCount] or [frameCount, 12]; -1 where there is no prediction */
   readonly predictions: Int8Array;

@@ -38,7 +38,7 @@ export const ACTION_UNITS = [
 ] as const;
 
 /** The label that means "not annotated". */
-export const UNLABELLED = -1;
+export const UNLABELLED: -1 = -1;
 
 /** Why frames of a track were left out; each frame is counted once, under the first reason that holds. */
 export interface Dropped {
@@ -64,17 +64,21 @@ export interface Track {
   readonly frames: Int32Array;
   /** [F] 0..6, or [F, 12] 0/1 for action units */
   readonly labels: Int8Array;
+  /** what is left out of `frames` */
   readonly dropped: Dropped;
 }
 
 /** A track that was left out whole. */
 export interface SkippedTrack {
+  /** as {@linkcode Track}'s */
   readonly name: string;
+  /** as {@linkcode Track}'s */
   readonly video: string;
   /** why, in words */
   readonly reason: string;
   /** label lines in the file = frames of the video */
   readonly annotatedFrames: number;
+  /** what is unusable */
   readonly dropped: Dropped;
   /** usable frames that were left out with the track: 0 unless it was excluded on purpose */
   readonly excludedFrames: number;
@@ -82,8 +86,11 @@ export interface SkippedTrack {
 
 /** A split of a label set, as read from disk. */
 export interface Dataset {
+  /** the folder that was read */
   readonly root: string;
+  /** which labels */
   readonly labelSet: LabelSet;
+  /** which part */
   readonly split: Split;
   /** values per frame: 1 (expression) or 12 (action units) */
   readonly labelWidth: 1 | 12;

@@ -1,10 +1,10 @@
 /**
  * Windows of consecutive kept frames, T a window. They hop over gaps and never cross tracks.
  *
- * A window is a list of indices into `track.frames` with a mark per position that says whether the label there
- * counts. In a training window all labels count, except where a track shorter than T repeats its last frame; in
- * an inference window only the middle one does. So no frame is counted twice within one window, and over all
- * inference windows each frame is counted once.
+ * A window is a list of indices into `track.frames` with a mark per position that says whether the label
+ * there counts. In a training window all labels count, except where a track shorter than T repeats its last
+ * frame; in an inference window only the middle one does. So no frame is counted twice within one window, and
+ * over all inference windows each frame is counted once.
  *
  * @module
  */
@@ -79,8 +79,9 @@ function centredWindow(frameCount: number, i: number, length: number): Window {
 }
 
 /**
- * The training windows of a track: begin 0, stride, 2 stride, ..., the last one moved back so that it ends with
- * the track. A track shorter than `length` gives one window that repeats its last frame, marked not valid there.
+ * The training windows of a track: begin 0, stride, 2 stride, ..., the last one moved back so that it ends
+ * with the track. A track shorter than `length` gives one window that repeats its last frame, marked not
+ * valid there.
  *
  * @throws {RangeError} if `length` or `stride` is not a positive integer
  */
@@ -96,8 +97,8 @@ export function trainingWindows(track: Track, options: TrainingWindowOptions = {
 }
 
 /**
- * The window with kept frame i in the middle, (length - 1) / 2 frames before and after it, the track's first and
- * last frame repeated beyond its edges. Only the middle is marked valid.
+ * The window with kept frame i in the middle, (length - 1) / 2 frames before and after it, the track's first
+ * and last frame repeated beyond its edges. Only the middle is marked valid.
  *
  * @throws {RangeError} if `length` is not odd or the track has no kept frame i
  */
@@ -123,16 +124,18 @@ export function windowLabels(track: Track, window: Window): Int32Array {
 
 /** A window and where it is from. */
 export interface TrackWindow extends Window {
+  /** the track that `frames` index into */
   readonly track: Track;
   /** the track's place in `dataset.tracks` */
   readonly trackNumber: number;
 }
 
 /**
- * All windows of a dataset, numbered track after track. A window is made when it is asked for, from one number
- * per track, so the index takes 4 bytes a track however many frames there are.
+ * All windows of a dataset, numbered track after track. A window is made when it is asked for, from one
+ * number per track, so the index takes 4 bytes a track however many frames there are.
  */
 export class WindowIndex {
+  /** what the windows are of */
   readonly dataset: Dataset;
   /** `training`: {@linkcode trainingWindows}; `inference`: {@linkcode inferenceWindow} of every kept frame */
   readonly kind: "training" | "inference";

@@ -113,7 +113,7 @@ export function memoryFiles(
   return { list: (folder) => find(folders, folder), read: (file) => find(contents, file) };
 }
 
-/** A track with n kept expression frames, labelled 0, 1, .., 6, 0, ..; every frame number is its index times 2 + 1. */
+/** A track of n kept expression frames, numbered 1, 3, 5, .., labelled 0, 1, .., 6, 0, .. */
 export function makeTrack(n: number, name = "video1"): Track {
   return {
     name,

@@ -62,14 +62,15 @@ Deno.test("dataset: an action-unit frame is dropped if any of the twelve is -1",
 Deno.test("dataset: one image more than labels, foreign files, a six-digit frame", () =>
   withTracks({
     "EXPR_Set/Train_Set/video1": {
-      text: expressionText(4, 4),
-      crops: [1, 2, 3, 100000],
-      others: [".DS_Store", "Thumbs.db", "._00001.jpg", "000002.jpg", "2.jpg", "00002.png", "0000a.jpg"],
+      // Frame 3 has no crop: no foreign name may be taken for it.
+      text: expressionText(4, 4, 4),
+      crops: [1, 2, 4, 100000],
+      others: [".DS_Store", "Thumbs.db", "._00003.jpg", "000003.jpg", "3.jpg", "00003.png", "0003a.jpg"],
     },
   }, async (root) => {
     const [track] = (await readDataset(root, TRAIN)).tracks;
     assertEquals(track.frames, Int32Array.of(1, 2));
-    assertEquals(track.dropped, { unlabelled: 0, missingCrop: 0, unlabelledCrops: 2 });
+    assertEquals(track.dropped, { unlabelled: 0, missingCrop: 1, unlabelledCrops: 2 });
   }));
 
 Deno.test("dataset: crops numbered from 0 are an error", () =>
@@ -113,7 +114,7 @@ Deno.test("dataset: tracks without a usable frame are skipped, each with its rea
     assertEquals(tracks.map(({ name }) => name), ["a_good"]);
     assertEquals(skipped.map(({ name, reason }) => [name, reason]), [
       ["b_no_folder", `it has no crop folder (${root}/cropped_aligned/b_no_folder)`],
-      ["c_no_crops", "its crop folder has no NNNNN.jpg (1 other files)"],
+      ["c_no_crops", "its crop folder has no NNNNN.jpg (other files: 1)"],
       ["d_unlabelled", "none of its 2 frames is labelled"],
       ["e_header_only", "its annotation file has no label line"],
       ["f_apart", "none of its 1 labelled frames has a crop"],

@@ -67,6 +67,15 @@ Deno.test("report: the class counts are of kept frames", () =>
     assertEquals(units.classes.map(({ frames }) => frames), [2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
   }));
 
+Deno.test("report: two tracks of one video count as one video", () =>
+  withTracks({
+    "EXPR_Set/Train_Set/video2_left": { text: expressionText(4), crops: [1] },
+    "EXPR_Set/Train_Set/video2_right": { text: expressionText(4), crops: [1] },
+  }, async (root) => {
+    const { totals } = reportDataset(await readTrain(root));
+    assertEquals([totals.tracks, totals.videos], [2, 1]);
+  }));
+
 Deno.test("report: the table", () =>
   withTracks(TRACKS, async (root) => {
     const report = reportDataset(withoutVideos(await readTrain(root), ["video3"], "its video is elsewhere"));
@@ -88,8 +97,8 @@ Deno.test("report: the summary", () =>
   withTracks(TRACKS, async (root) => {
     const lines = summaryLines(reportDataset(await readTrain(root)));
     assertEquals(lines.slice(0, 4), [
-      "expression train: 3 tracks of 3 videos, 1 tracks skipped",
-      "7 of 12 annotated frames kept: 3 unlabelled, 2 without a crop; 1 crops beyond the last label",
+      "expression train: 3 tracks of 3 videos, 1 skipped",
+      "7 of 12 annotated frames kept: 3 unlabelled, 2 without a crop; crops beyond the last label: 1",
       "  Neutral    2  28.6 %",
       "  Anger      0   0.0 %",
     ]);
