@@ -1,0 +1,100 @@
+/**
+ * Checkpoints: weights, momenta, position and history of a run in one `.safetensors`, written to a temporary file,
+ * flushed and renamed, so that a crash leaves the previous one intact.
+ *
+ * @module
+ */
+import { type Architecture, createNetwork, type Network } from "../../models/networks.ts";
+import type { Sgd } from "../../models/optimizer.ts";
+import { type HostTensor, readSafetensors, writeSafetensors } from "../../models/weights/safetensors.ts";
+import type { InputConvention } from "../../data/input_convention.ts";
+import type { LabelSet } from "../../data/aff_wild2/types.ts";
+import type { EpochRecord, Position } from "./history.ts";
+import type { Recipe } from "./recipe.ts";
+
+const FORMAT = "fervid-checkpoint";
+const VERSION = 1;
+const MOMENTUM_PREFIX = "momentum/";
+
+/** What a checkpoint says of its run beside the tensors. */
+export interface CheckpointHeader {
+  readonly architecture: Architecture;
+  readonly labelSet: LabelSet;
+  readonly recipe: Recipe;
+  readonly convention: InputConvention;
+  readonly seed: number;
+  readonly position: Position;
+  readonly history: readonly EpochRecord[];
+}
+
+/** A checkpoint as read from disk. */
+export interface Checkpoint extends CheckpointHeader {
+  readonly path: string;
+  readonly weights: Map<string, HostTensor>;
+  /** empty in a file of weights alone */
+  readonly momenta: Map<string, HostTensor>;
+}
+
+/**
+ * Writes a checkpoint.
+ *
+ * @throws {Deno.errors.PermissionDenied} or another `Deno.errors` if the folder cannot be written
+ */
+export async function saveCheckpoint(
+  path: string,
+  header: CheckpointHeader,
+  network: Network,
+  optimizer: Sgd,
+): Promise<void> {
+  const tensors = await network.parameters.toHost();
+  for (const [name, tensor] of await optimizer.toHost()) tensors.set(MOMENTUM_PREFIX + name, tensor);
+  const metadata = { format: FORMAT, version: String(VERSION), header: JSON.stringify(header) };
+  await writeSafetensors(path, tensors, metadata);
+}
+
+/**
+ * Reads a checkpoint.
+ *
+ * @throws {Error} if the file is missing, is no safetensors file, or is not a Fervid checkpoint of this version
+ */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  const { tensors, metadata } = await readSafetensors(path);
+  if (metadata.format !== FORMAT || metadata.version !== String(VERSION)) {
+    throw new Error(
+      `Cannot load checkpoint ${path}: it says format ${metadata.format ?? "none"}, ` +
+        `version ${metadata.version ?? "none"}; expected ${FORMAT}, version ${VERSION}`,
+    );
+  }
+  const weights = new Map<string, HostTensor>();
+  const momenta = new Map<string, HostTensor>();
+  for (const [name, tensor] of tensors) {
+    if (name.startsWith(MOMENTUM_PREFIX)) momenta.set(name.slice(MOMENTUM_PREFIX.length), tensor);
+    else weights.set(name, tensor);
+  }
+  return { path, weights, momenta, ...JSON.parse(metadata.header) as CheckpointHeader };
+}
+
+/** Builds the checkpoint's network with its weights. */
+export function restoreNetwork(checkpoint: Checkpoint): Network {
+  const network = createNetwork(checkpoint.architecture, checkpoint.seed);
+  network.parameters.load(checkpoint.weights);
+  return network;
+}
+
+/**
+ * Refuses a checkpoint of another model.
+ *
+ * @throws {Error} naming the first setting that differs
+ */
+export function requireSameArchitecture(checkpoint: Checkpoint, wanted: Architecture): void {
+  const given = checkpoint.architecture as unknown as Record<string, unknown>;
+  const expected = wanted as unknown as Record<string, unknown>;
+  for (const key of new Set([...Object.keys(given), ...Object.keys(expected)])) {
+    if (given[key] !== expected[key]) {
+      throw new Error(
+        `Cannot use checkpoint ${checkpoint.path}: its network has ${key} ${given[key] ?? "unset"} ` +
+          `but this run wants ${expected[key] ?? "unset"}`,
+      );
+    }
+  }
+}

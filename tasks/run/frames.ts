@@ -1,0 +1,91 @@
+/**
+ * A dataset's kept frames as one long list, track after track: the order of every prediction, and running a network
+ * over all of them.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
+import type { Dataset } from "../../data/aff_wild2/types.ts";
+import type { InputConvention } from "../../data/input_convention.ts";
+import { type ImageCache, loadBatches, type SampleSource } from "../../data/loader.ts";
+
+/** Batches whose results are read together: each read costs at least 10 ms. */
+const BATCHES_PER_READ = 4;
+
+/** Every kept frame by itself; frame i of the list is sample i. */
+export function frameSamples(dataset: Dataset): SampleSource & { index: WindowIndex } {
+  const index = WindowIndex.inference(dataset, { length: 1 });
+  return {
+    index,
+    count: index.count,
+    get(i) {
+      const window = index.get(i);
+      return { track: window.track, frames: window.frames, labels: windowLabels(window.track, window) };
+    },
+  };
+}
+
+/** [frames * labelWidth] the labels of all kept frames. */
+export function allLabels(dataset: Dataset): Int8Array {
+  const count = dataset.tracks.reduce((sum, track) => sum + track.labels.length, 0);
+  const labels = new Int8Array(count);
+  let offset = 0;
+  for (const track of dataset.tracks) {
+    labels.set(track.labels, offset);
+    offset += track.labels.length;
+  }
+  return labels;
+}
+
+/** [frames] the number of each frame's track: the groups of a cross-validation over tracks. */
+export function trackNumbers(dataset: Dataset): Int32Array {
+  return Int32Array.from(dataset.tracks.flatMap(({ frames }, t) => new Array<number>(frames.length).fill(t)));
+}
+
+/** What reading the images needs to know. */
+export interface FrameOptions {
+  readonly size: number;
+  readonly convention: InputConvention;
+  readonly batchSize: number;
+  readonly cache?: ImageCache;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Runs `compute` ([N, size, size, 3] -> [N, D]) over every kept frame, in order, and hands the rows on as they come.
+ *
+ * @param onRows gets the number of the first row, and [rows, D]
+ * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
+ */
+export async function overFrames(
+  dataset: Dataset,
+  options: FrameOptions,
+  compute: (images: tf.Tensor4D) => tf.Tensor2D,
+  onRows: (first: number, rows: Float32Array, width: number) => void | Promise<void>,
+): Promise<void> {
+  const source = frameSamples(dataset);
+  const order = Int32Array.from({ length: source.count }, (_, i) => i);
+  const { size, signal } = options;
+  let done = 0;
+  let unread: tf.Tensor2D[] = [];
+  const readAll = async () => {
+    const reads = unread;
+    unread = [];
+    const blocks = await Promise.all(reads.map((tensor) => tensor.data<"float32">()));
+    for (const [i, rows] of blocks.entries()) {
+      const [count, width] = reads[i].shape;
+      await onRows(done, rows, width);
+      done += count;
+      reads[i].dispose();
+    }
+    options.onProgress?.(done, source.count);
+  };
+  for await (const batch of loadBatches(source, order, { ...options, seed: 0, epoch: 0 })) {
+    unread.push(tf.tidy(() => compute(tf.tensor4d(batch.images, [batch.count, size, size, 3]))));
+    if (unread.length === BATCHES_PER_READ) await readAll();
+  }
+  await readAll();
+  signal?.throwIfAborted();
+}

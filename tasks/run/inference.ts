@@ -1,0 +1,126 @@
+/**
+ * Class probabilities of every labelled frame, each scored once: by itself (CNN), or in the middle of its window
+ * (many-to-one, paper Section 3.2).
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { WindowIndex } from "../../data/aff_wild2/mod.ts";
+import type { Dataset, LabelSet } from "../../data/aff_wild2/types.ts";
+import {
+  type ActionUnitMetrics,
+  actionUnitMetrics,
+  argmaxRows,
+  type ExpressionMetrics,
+  expressionMetrics,
+} from "../../models/metrics.ts";
+import { CnnNetwork, type Network, type TemporalNetwork } from "../../models/networks.ts";
+import { computeFeatures, type FeatureStore } from "./features.ts";
+import { allLabels, type FrameOptions, overFrames } from "./frames.ts";
+
+const WINDOWS_PER_BATCH = 64;
+const BATCHES_PER_READ = 8;
+
+/** Class probabilities (softmax), or per-unit probabilities (sigmoid) for action units. */
+function probabilitiesOf(logits: tf.Tensor2D, labelSet: LabelSet): tf.Tensor2D {
+  return labelSet === "expression" ? logits.softmax() : logits.sigmoid();
+}
+
+/**
+ * The probabilities of all kept frames.
+ *
+ * @param spill a file for features that do not fit into memory
+ * @param window frames per window of a temporal network
+ * @returns [frames, classes]
+ * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
+ */
+export async function predictFrames(
+  network: Network,
+  dataset: Dataset,
+  options: FrameOptions & { window: number; spill: string },
+): Promise<Float32Array> {
+  if (network instanceof CnnNetwork) return await predictImages(network, dataset, options);
+  const features = await computeFeatures(network.backbone, dataset, options.spill, options);
+  try {
+    return await predictWindows(network, dataset, features, options.window, options.signal);
+  } finally {
+    features.close();
+  }
+}
+
+/** The CNN's probabilities: [frames, classes]. */
+export async function predictImages(
+  network: CnnNetwork,
+  dataset: Dataset,
+  options: FrameOptions,
+): Promise<Float32Array> {
+  const { classes } = network.architecture;
+  const frames = dataset.tracks.reduce((sum, track) => sum + track.frames.length, 0);
+  const probabilities = new Float32Array(frames * classes);
+  await overFrames(
+    dataset,
+    options,
+    (images) => probabilitiesOf(network.logits(images, { training: false }), dataset.labelSet),
+    (first, rows) => probabilities.set(rows, first * classes),
+  );
+  return probabilities;
+}
+
+/** A temporal network's probabilities of each window's middle frame: [frames, classes]. */
+export async function predictWindows(
+  network: TemporalNetwork,
+  dataset: Dataset,
+  features: FeatureStore,
+  window: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const { classes } = network.architecture;
+  const index = WindowIndex.inference(dataset, { length: window });
+  const offsets = index.offsets; // one window per frame: also the frames' offsets
+  const probabilities = new Float32Array(index.count * classes);
+  let unread: tf.Tensor2D[] = [];
+  let done = 0;
+  const readAll = async () => {
+    const reads = unread;
+    unread = [];
+    for (const rows of await Promise.all(reads.map((tensor) => tensor.data<"float32">()))) {
+      probabilities.set(rows, done);
+      done += rows.length;
+    }
+    reads.forEach((tensor) => tensor.dispose());
+  };
+  for (let start = 0; start < index.count; start += WINDOWS_PER_BATCH) {
+    signal?.throwIfAborted();
+    const count = Math.min(WINDOWS_PER_BATCH, index.count - start);
+    const rows = new Int32Array(count * window);
+    for (let w = 0; w < count; w++) {
+      const { trackNumber, frames } = index.get(start + w);
+      frames.forEach((frame, t) => rows[w * window + t] = offsets[trackNumber] + frame);
+    }
+    const values = await features.gather(rows);
+    unread.push(tf.tidy(() => {
+      const logits = network.logits(tf.tensor3d(values, [count, window, features.width])); // [B, T, classes]
+      const middle = logits.slice([0, (window - 1) / 2, 0], [count, 1, classes]).reshape<tf.Tensor2D>([
+        count,
+        classes,
+      ]);
+      return probabilitiesOf(middle, dataset.labelSet);
+    }));
+    if (unread.length === BATCHES_PER_READ) await readAll();
+  }
+  await readAll();
+  return probabilities;
+}
+
+/** Metrics of either label set. */
+export type Metrics = ExpressionMetrics | ActionUnitMetrics;
+
+/** Scores [frames, classes] probabilities: the most probable expression, or units above .5. */
+export function scoreFrames(probabilities: Float32Array, dataset: Dataset): Metrics {
+  const labels = allLabels(dataset);
+  if (dataset.labelSet === "expression") {
+    const classes = probabilities.length / labels.length;
+    return expressionMetrics(labels, argmaxRows(probabilities, classes), classes);
+  }
+  return actionUnitMetrics(labels, Int8Array.from(probabilities, (probability) => probability > 0.5 ? 1 : 0));
+}

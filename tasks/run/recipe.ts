@@ -1,0 +1,70 @@
+/**
+ * The training settings: the paper's (Section 3.2, and its authors' values where the paper is silent), and a
+ * small variant that a software adapter trains in minutes.
+ *
+ * @module
+ */
+import type { NetworkName } from "../../models/networks.ts";
+
+/** The scale of a run: `paper` is width 64 at 224 pixels, `tiny` the same topology at width 16 and 48 pixels. */
+export type Preset = "paper" | "tiny";
+
+/** Random resized crop and horizontal flip, drawn once per window. */
+export interface Augmentation {
+  /** range of the crop's share of the image's area */
+  readonly scale: readonly [number, number];
+  /** range of the crop's aspect ratio before it is resized to a square */
+  readonly ratio: readonly [number, number];
+  /** probability of a horizontal flip */
+  readonly flip: number;
+}
+
+/** How a network is trained: SGD with momentum, weight decay and a multi-step learning rate. */
+export interface Recipe {
+  readonly epochs: number;
+  /** images (CNN) or windows (temporal networks) per step */
+  readonly batchSize: number;
+  readonly learningRate: number;
+  /** epochs after which the rate is multiplied by `gamma` */
+  readonly milestones: readonly number[];
+  readonly gamma: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** null: frames are used as they are, so that a frozen backbone's features are computed once */
+  readonly augmentation: Augmentation | null;
+  /** frames per window of a temporal network; 1 for the CNN */
+  readonly window: number;
+  /** frames between the starts of two training windows */
+  readonly stride: number;
+}
+
+const PAPER: Recipe = {
+  epochs: 10,
+  batchSize: 96,
+  learningRate: 5e-4,
+  milestones: [2, 4, 8],
+  gamma: 0.1,
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  augmentation: { scale: [0.2, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 },
+  window: 1,
+  stride: 1,
+};
+
+/** Training from scratch on a few thousand small frames wants a larger rate and milder crops than the paper's. */
+const TINY: Recipe = {
+  ...PAPER,
+  batchSize: 32,
+  learningRate: 0.05,
+  milestones: [6, 9],
+  augmentation: { scale: [0.6, 1], ratio: [0.9, 1.1], flip: 0.5 },
+};
+
+/** The settings of a network at a scale; a temporal network's frozen backbone sees frames without augmentation. */
+export function recipeFor(network: NetworkName, preset: Preset): Recipe {
+  const base = preset === "paper" ? PAPER : TINY;
+  if (network === "cnn") return base;
+  const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
+  if (preset === "paper") return { ...temporal, learningRate: 1e-3 };
+  return { ...temporal, batchSize: 16, learningRate: 0.02 };
+}

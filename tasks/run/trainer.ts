@@ -1,0 +1,130 @@
+/**
+ * The training loop: epochs of steps, losses read a few at a time so that the device never waits for the host,
+ * validation after each epoch, a checkpoint after each epoch and at an interrupt.
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+import type { EpochRecord, Position } from "./history.ts";
+import type { Recipe } from "./recipe.ts";
+import { multiStep } from "../../models/optimizer.ts";
+
+/** Steps whose losses are read together: every read costs at least 10 ms, and bounds how far the host runs ahead. */
+const STEPS_PER_READ = 8;
+
+/** One training step's input, already on the host. */
+export interface StepInput {
+  /** runs forward, backward and the update; returns the mean loss, which the loop disposes */
+  run(learningRate: number): tf.Scalar;
+  /** the files of the batch, for the message about a loss that is not finite */
+  describe(): string;
+}
+
+/** What a network brings to the loop. */
+export interface TrainingRun {
+  readonly recipe: Recipe;
+  readonly stepsPerEpoch: number;
+  /** the steps of an epoch in their order, starting at `firstStep` */
+  steps(epoch: number, firstStep: number): AsyncIterable<StepInput>;
+  /** metrics on the validation split */
+  validate(): Promise<{ score: number; f1: number; accuracy: number }>;
+  /** writes weights, momenta, position and history */
+  checkpoint(position: Position, history: readonly EpochRecord[]): Promise<void>;
+  onStep(done: number, note: string): void;
+  onEpoch(record: EpochRecord): void;
+  readonly signal: AbortSignal;
+}
+
+/** A loss became NaN or infinite. */
+export class DivergenceError extends Error {
+  /** @param message says the step and the batch */
+  constructor(message: string) {
+    super(message);
+    this.name = "DivergenceError";
+  }
+}
+
+/** Where the run ended; `interrupted` when the signal stopped it before its last epoch. */
+export interface TrainingResult {
+  readonly history: readonly EpochRecord[];
+  readonly interrupted: boolean;
+}
+
+/**
+ * Trains from `start` to the recipe's last epoch.
+ *
+ * @throws {DivergenceError} if a loss is NaN or infinite; the last checkpoint stays as it was
+ */
+export async function train(
+  run: TrainingRun,
+  start: Position = { epoch: 0, step: 0, lossSum: 0 },
+  earlier: readonly EpochRecord[] = [],
+): Promise<TrainingResult> {
+  const { recipe, stepsPerEpoch, signal } = run;
+  const history = [...earlier];
+  const rateAt = multiStep(recipe.learningRate, recipe.milestones, recipe.gamma);
+  let { step, lossSum } = start;
+  for (let epoch = start.epoch; epoch < recipe.epochs; epoch++) {
+    const startedAt = performance.now();
+    const learningRate = rateAt(epoch);
+    let unread: { loss: tf.Scalar; input: StepInput; step: number }[] = [];
+    const readLosses = async () => {
+      const reads = unread;
+      unread = [];
+      const values = await Promise.all(reads.map(({ loss }) => loss.data()));
+      reads.forEach(({ loss }) => loss.dispose());
+      for (const [i, [value]] of values.entries()) {
+        if (!Number.isFinite(value)) {
+          throw divergence(value, epoch, reads[i].step, learningRate, reads[i].input);
+        }
+        lossSum += value;
+      }
+    };
+    for await (const input of run.steps(epoch, step)) {
+      unread.push({ loss: input.run(learningRate), input, step });
+      step++;
+      if (unread.length >= STEPS_PER_READ || step === stepsPerEpoch) {
+        await readLosses();
+        const note = `epoch ${epoch + 1}/${recipe.epochs} loss ${(lossSum / step).toFixed(3)}`;
+        run.onStep(epoch * stepsPerEpoch + step, note);
+      }
+      if (signal.aborted) break;
+    }
+    await readLosses();
+    if (signal.aborted && step < stepsPerEpoch) {
+      await run.checkpoint({ epoch, step, lossSum }, history);
+      return { history, interrupted: true };
+    }
+    const { score, f1, accuracy } = await run.validate();
+    const record: EpochRecord = {
+      epoch: epoch + 1,
+      learningRate,
+      trainLoss: lossSum / step,
+      validationScore: score,
+      validationF1: f1,
+      validationAccuracy: accuracy,
+      seconds: (performance.now() - startedAt) / 1000,
+    };
+    history.push(record);
+    run.onEpoch(record);
+    step = 0;
+    lossSum = 0;
+    await run.checkpoint({ epoch: epoch + 1, step, lossSum }, history);
+    if (signal.aborted && epoch + 1 < recipe.epochs) return { history, interrupted: true };
+  }
+  return { history, interrupted: false };
+}
+
+function divergence(
+  value: number,
+  epoch: number,
+  step: number,
+  learningRate: number,
+  input: StepInput,
+): DivergenceError {
+  return new DivergenceError(
+    `Cannot go on training: the loss is ${value} at epoch ${epoch + 1}, step ${step + 1} ` +
+      `(learning rate ${learningRate}) on ${input.describe()}; the last checkpoint is kept: ` +
+      `resume it with a smaller --learning-rate`,
+  );
+}
