@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { LabelSet } from "../../data/aff_wild2/types.ts";
 import type { NetworkName } from "../../models/networks.ts";
 
 /** The scale of a run: `paper` is width 64 at 224 pixels, `tiny` the same topology at width 16 and 48 pixels. */
@@ -60,11 +61,16 @@ const TINY: Recipe = {
   augmentation: { scale: [0.6, 1], ratio: [0.9, 1.1], flip: 0.5 },
 };
 
-/** The settings of a network at a scale; a temporal network's frozen backbone sees frames without augmentation. */
-export function recipeFor(network: NetworkName, preset: Preset): Recipe {
-  const base = preset === "paper" ? PAPER : TINY;
+/**
+ * The settings of a network at a scale; a temporal network's frozen backbone sees frames without augmentation.
+ * Action units take the authors' rate and batch size.
+ */
+export function recipeFor(network: NetworkName, preset: Preset, labelSet: LabelSet = "expression"): Recipe {
+  const paper = preset === "paper";
+  const units = paper && labelSet === "action_units" ? { learningRate: 1e-4, batchSize: 48 } : {};
+  const base = { ...(paper ? PAPER : TINY), ...units };
   if (network === "cnn") return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
-  if (preset === "paper") return { ...temporal, learningRate: 1e-3 };
-  return { ...temporal, batchSize: 16, learningRate: 0.02 };
+  if (!paper) return { ...temporal, batchSize: 16, learningRate: 0.02 };
+  return labelSet === "expression" ? { ...temporal, learningRate: 1e-3 } : temporal;
 }

@@ -1,0 +1,214 @@
+/**
+ * One training run from configuration to checkpoint: what `train` and `demo` share.
+ *
+ * @module
+ */
+import { readDataset, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
+import type { LabelSet, Split } from "../../data/aff_wild2/types.ts";
+import type { InputConvention } from "../../data/input_convention.ts";
+import { ImageCache } from "../../data/loader.ts";
+import { type AdapterRecord, initializeDevice } from "../../kernels/runtime/device.ts";
+import {
+  type Architecture,
+  CnnNetwork,
+  createNetwork,
+  isBackboneParameter,
+  type Network,
+  NETWORK_TITLES,
+} from "../../models/networks.ts";
+import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
+import { type Context, UserError } from "./cli.ts";
+import { computeFeatures, type FeatureStore } from "./features.ts";
+import type { FrameOptions } from "./frames.ts";
+import type { EpochRecord } from "./history.ts";
+import type { Recipe } from "./recipe.ts";
+import { train } from "./trainer.ts";
+import { cnnRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
+
+/** Decoded images up to this size are kept in memory between epochs. */
+const CACHE_BYTES = 1 << 30;
+/** Images per forward pass where no gradient is wanted. */
+export const INFERENCE_BATCH = 64;
+
+/** Everything that a run's result depends on. */
+export interface RunConfiguration {
+  readonly architecture: Architecture;
+  readonly recipe: Recipe;
+  readonly convention: InputConvention;
+  readonly seed: number;
+  readonly labelSet: LabelSet;
+}
+
+/** A finished or interrupted run. */
+export interface RunResult {
+  readonly network: Network;
+  readonly checkpoint: string;
+  readonly history: readonly EpochRecord[];
+  readonly interrupted: boolean;
+}
+
+/** Starts the device and says on what: the first line of every log. */
+export async function startDevice(context: Context): Promise<AdapterRecord> {
+  const adapter = await initializeDevice();
+  context.log(
+    `adapter: ${adapter.description} (${[adapter.vendor, adapter.architecture].filter(Boolean).join(", ")})`,
+  );
+  return adapter;
+}
+
+/** Reads splits and prints what was kept and dropped. */
+export async function openSplits<S extends Split>(
+  root: string,
+  labelSet: LabelSet,
+  splits: readonly S[],
+  context: Context,
+): Promise<Record<S, Awaited<ReturnType<typeof readDataset>>>> {
+  const read = await Promise.all(splits.map((split) => readDataset(root, { labelSet, split })));
+  for (const dataset of read) summaryLines(reportDataset(dataset)).forEach((line) => context.log(line));
+  return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, typeof read[number]>;
+}
+
+/** How images are read for a network. */
+export function frameOptions(
+  { architecture, convention }: Pick<RunConfiguration, "architecture" | "convention">,
+  context: Context,
+  cache = new ImageCache(CACHE_BYTES),
+): FrameOptions & { cache: ImageCache } {
+  return { size: architecture.size, convention, batchSize: INFERENCE_BATCH, cache, signal: context.signal };
+}
+
+/**
+ * Loads the backbone of a trained CNN into a temporal network.
+ *
+ * @throws {UserError} if the checkpoint is of another scale or input convention
+ */
+export function loadBackbone(network: Network, cnn: Checkpoint, convention: InputConvention): void {
+  const { architecture } = network;
+  if (cnn.architecture.width !== architecture.width || cnn.convention.name !== convention.name) {
+    throw new UserError(
+      `Cannot use ${cnn.path} as the backbone: it has width ${cnn.architecture.width} and input convention ` +
+        `${cnn.convention.name}; this run wants width ${architecture.width} and ${convention.name}`,
+    );
+  }
+  const weights = [...cnn.weights].filter(([name]) => isBackboneParameter(name));
+  network.parameters.load(new Map(weights), isBackboneParameter);
+}
+
+/**
+ * Trains one network and keeps its checkpoint at `path`.
+ *
+ * @param start a trained CNN for a temporal network's backbone, and a checkpoint to go on from
+ * @throws {UserError} if the checkpoint is of another model; {DivergenceError} if the loss is not finite
+ */
+export async function runTraining(
+  configuration: RunConfiguration,
+  splits: Splits,
+  path: string,
+  start: { backbone?: Checkpoint; resume?: Checkpoint },
+  context: Context,
+  options: FrameOptions = frameOptions(configuration, context),
+): Promise<RunResult> {
+  const { architecture, recipe, convention, seed } = configuration;
+  const { backbone, resume } = start;
+  if (resume !== undefined) requireSameArchitecture(resume, architecture);
+  await requireWritable(path);
+  const network = createNetwork(architecture, seed);
+  if (resume !== undefined) network.parameters.load(resume.weights);
+  else if (backbone !== undefined) loadBackbone(network, backbone, convention);
+  const stores: FeatureStore[] = [];
+  let run: NetworkRun | undefined;
+  try {
+    if (network instanceof CnnNetwork) {
+      run = cnnRun(network, splits, recipe, seed, options);
+    } else {
+      for (const split of ["train", "validation"] as const) {
+        const progress = context.progress(`features ${split}`, 1);
+        const onProgress = (done: number, total: number) => progress.update(done / total);
+        const spill = `${path}.${split}.features`;
+        stores.push(
+          await computeFeatures(network.backbone, splits[split], spill, { ...options, onProgress }),
+        );
+        progress.finish();
+      }
+      run = temporalRun(network, splits, { train: stores[0], validation: stores[1] }, recipe, seed);
+    }
+    if (resume !== undefined) run.optimizer.load(resume.momenta);
+    const result = await loop(run, configuration, network, path, resume, context);
+    return { network, checkpoint: path, ...result };
+  } catch (error) {
+    network.dispose();
+    throw error;
+  } finally {
+    run?.optimizer.dispose();
+    stores.forEach((store) => store.close());
+  }
+}
+
+async function loop(
+  run: NetworkRun,
+  configuration: RunConfiguration,
+  network: Network,
+  path: string,
+  resume: Checkpoint | undefined,
+  context: Context,
+): Promise<{ history: readonly EpochRecord[]; interrupted: boolean }> {
+  const { recipe } = configuration;
+  const title = NETWORK_TITLES[configuration.architecture.network];
+  const progress = context.progress(title, recipe.epochs * run.stepsPerEpoch);
+  const result = await train(
+    {
+      ...run,
+      checkpoint: (position, history) =>
+        saveCheckpoint(path, { ...configuration, position, history }, network, run.optimizer),
+      onStep: (done, note) => progress.update(done, note),
+      onEpoch: (record) => context.log(epochLine(title, record, recipe.epochs)),
+      signal: context.signal,
+    },
+    resume?.position,
+    resume?.history,
+  );
+  progress.finish();
+  return result;
+}
+
+function epochLine(title: string, record: EpochRecord, epochs: number): string {
+  return `${title} epoch ${record.epoch}/${epochs}: loss ${record.trainLoss.toFixed(4)}, ` +
+    `validation F1 ${record.validationF1.toFixed(4)}, accuracy ${record.validationAccuracy.toFixed(4)}, ` +
+    `score ${record.validationScore.toFixed(4)}, ${record.seconds.toFixed(1)} s`;
+}
+
+/**
+ * Makes the folder of a file and proves that it can be written, before hours of training.
+ *
+ * @throws {UserError} if it cannot be written
+ */
+export async function requireWritable(path: string): Promise<void> {
+  const folder = path.replace(/\/[^/]*$/, "") || ".";
+  const probe = `${folder}/.write-probe.tmp`;
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(probe, "");
+    await Deno.remove(probe);
+  } catch (error) {
+    throw new UserError(
+      `Cannot write to ${folder}: ${(error as Error).message}; expected a folder that can be written`,
+    );
+  }
+}
+
+/**
+ * Reads a checkpoint of one of the wanted networks.
+ *
+ * @throws {UserError} if it is of another network
+ */
+export async function loadNetworkCheckpoint(path: string, wanted: readonly string[]): Promise<Checkpoint> {
+  const checkpoint = await loadCheckpoint(path);
+  if (!wanted.includes(checkpoint.architecture.network)) {
+    throw new UserError(
+      `Cannot use ${path}: it is a checkpoint of ${checkpoint.architecture.network}; expected ${
+        wanted.join(" or ")
+      }`,
+    );
+  }
+  return checkpoint;
+}
