@@ -1,0 +1,170 @@
+/**
+ * A talking-face track: one person, several expression episodes, a head that moves, light, a camera, accidents.
+ *
+ * @module
+ */
+import { RandomStream } from "../random.ts";
+import { drawPeak, type Episode, type FaceState, relaxed, stateAt } from "./expressions.ts";
+import type { Pose } from "./geometry.ts";
+import { drawIdentity, type Identity, type Rgb } from "./identity.ts";
+import type { Occluder, Scene } from "./render.ts";
+
+/** Shortest and longest onset or offset, and apex, in frames. */
+const RAMP = [4, 8] as const;
+const APEX = [9, 18] as const;
+
+/** A track before it is rendered. */
+export interface TrackPlan {
+  readonly name: string;
+  readonly frameCount: number;
+  readonly identity: Identity;
+  readonly states: readonly FaceState[];
+  /** The scene of a frame, 0-based. */
+  scene(frame: number): Scene;
+}
+
+/** A smooth random walk as a sum of slow sines: its value at any frame, without the frames before. */
+function wander(random: RandomStream, amplitude: number, framesPerTurn: number): (frame: number) => number {
+  const waves = [1, 0.55, 0.3].map((share, i) => ({
+    share: share / 1.85,
+    speed: 2 * Math.PI * (i + 1) * random.uniform(0.7, 1.3) / framesPerTurn,
+    phase: random.uniform(0, 2 * Math.PI),
+  }));
+  return (frame) =>
+    amplitude * waves.reduce((sum, w) => sum + w.share * Math.sin(w.speed * frame + w.phase), 0);
+}
+
+/** Frames [from, to) in which something happens, a few times in a track. */
+function accidents(
+  random: RandomStream,
+  frameCount: number,
+  share: number,
+  length: readonly [number, number],
+) {
+  const spans: { from: number; to: number; index: number }[] = [];
+  for (let frame = 0, index = 0; frame < frameCount; frame++) {
+    if (!random.chance(share)) continue;
+    const to = frame + length[0] + random.integer(length[1] - length[0] + 1);
+    spans.push({ from: frame, to, index: index++ });
+    frame = to;
+  }
+  return (frame: number) => spans.find(({ from, to }) => frame >= from && frame < to);
+}
+
+/** Lays episodes of the given expressions over the frames, with neutral stretches between them. */
+function layEpisodes(
+  frameCount: number,
+  expressions: readonly number[],
+  expressivity: number,
+  random: RandomStream,
+): Episode[] {
+  const slot = frameCount / Math.max(1, expressions.length);
+  return expressions.map((expression, i) => {
+    const shrink = Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
+    const ramp = () => Math.max(1, Math.round(shrink * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
+    const onset = ramp();
+    const offset = ramp();
+    const apex = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
+    const slack = Math.max(0, Math.floor(slot - onset - apex - offset));
+    const start = Math.round(i * slot) + random.integer(slack + 1);
+    return { expression, start, onset, apex, offset, peak: drawPeak(expression, expressivity, random) };
+  });
+}
+
+function drawColour(random: RandomStream): Rgb {
+  return [random.integer(220), random.integer(220), random.integer(220)];
+}
+
+/**
+ * Plans a track. Every part draws from a stream of its own, named by the track, so that a frame does not depend on
+ * the frames rendered before it.
+ *
+ * @param expressions of the episodes, in order; Neutral among them is a stretch without one
+ */
+export function planTrack(
+  seed: number,
+  name: string,
+  frameCount: number,
+  expressions: readonly number[],
+): TrackPlan {
+  const stream = (...path: (string | number)[]) => new RandomStream(seed, "track", name, ...path);
+  const identity = drawIdentity(stream("identity"));
+  const resting = relaxed();
+  resting.AU4 = identity.restingBrow;
+  const episodes = layEpisodes(frameCount, expressions, identity.expressivity, stream("episodes"));
+  const talking = accidents(stream("speech"), frameCount, 0.015, [8, 20]);
+  const speech = wander(stream("speech wave"), 1, 9);
+  const states = Array.from({ length: frameCount }, (_, frame) => {
+    const level = talking(frame) === undefined ? 0 : Math.max(0, speech(frame)) * 0.8;
+    return stateAt(frame, resting, episodes, level);
+  });
+  return { name, frameCount, identity, states, scene: sceneOf(stream, identity, states, frameCount) };
+}
+
+function sceneOf(
+  stream: (...path: (string | number)[]) => RandomStream,
+  identity: Identity,
+  states: readonly FaceState[],
+  frameCount: number,
+): (frame: number) => Scene {
+  const motion = stream("pose");
+  const base = { yaw: motion.normal(0, 0.14), pitch: motion.normal(0, 0.07), roll: motion.normal(0, 0.05) };
+  const yaw = wander(motion, 0.22, 90);
+  const pitch = wander(motion, 0.12, 70);
+  const roll = wander(motion, 0.08, 80);
+  const shiftX = wander(motion, 2.4, 60);
+  const shiftY = wander(motion, 2, 50);
+  const scale = motion.uniform(1.04, 1.16);
+  const light = stream("light");
+  const lightX = light.uniform(-0.8, 0.8);
+  const lightWalk = wander(light, 0.25, 120);
+  const level = light.uniform(0.72, 1.15);
+  const gain: Rgb = [level * light.uniform(0.93, 1.07), level, level * light.uniform(0.9, 1.08)];
+  const background = [drawColour(light), drawColour(light)] as const;
+  const gazeX = wander(stream("gaze"), 0.7, 40);
+  const gazeY = wander(stream("gaze y"), 0.4, 50);
+  const blinking = accidents(stream("blinks"), frameCount, 0.02, [2, 3]);
+  const blurred = accidents(stream("blur"), frameCount, 0.025, [1, 3]);
+  const covered = accidents(stream("occluder"), frameCount, 0.012, [2, 5]);
+  const camera = stream("camera");
+  const noise = camera.uniform(2, 9);
+  const quality = 60 + camera.integer(36);
+  return (frame) => {
+    const blur = blurred(frame);
+    const cover = covered(frame);
+    const pose: Pose = {
+      yaw: base.yaw + yaw(frame),
+      pitch: base.pitch + pitch(frame),
+      roll: base.roll + roll(frame),
+      scale,
+      shiftX: shiftX(frame),
+      shiftY: shiftY(frame),
+    };
+    return {
+      identity,
+      intensities: states[frame].intensities,
+      pose,
+      gaze: [gazeX(frame), gazeY(frame)],
+      blink: blinking(frame) === undefined ? 0 : 1,
+      background,
+      lightX: Math.max(-1, Math.min(1, lightX + lightWalk(frame))),
+      gain,
+      occluder: cover && drawOccluder(stream("occluder", cover.index)),
+      blur: blur === undefined ? 0 : stream("blur", blur.index).uniform(1.2, 3.2),
+      noise,
+      quality,
+    };
+  };
+}
+
+function drawOccluder(random: RandomStream): Occluder {
+  const kind = random.pick(["hand", "strand", "microphone"] as const);
+  if (kind === "hand") {
+    const low = random.chance(0.6);
+    return { kind, x: random.uniform(-14, 14), y: low ? 32 : 0, angle: random.uniform(-25, 25) };
+  }
+  if (kind === "strand") {
+    return { kind, x: random.uniform(-20, 20), y: random.uniform(-8, 4), angle: random.uniform(-20, 20) };
+  }
+  return { kind, x: random.uniform(-12, 12), y: random.uniform(32, 40), angle: random.uniform(-30, 30) };
+}
