@@ -1,0 +1,111 @@
+/**
+ * `deno task ensemble FILE...`: searches the ensemble's weights and prints Table 1.
+ *
+ * @module
+ */
+import { PAPER_TABLE_1 } from "../models/metrics.ts";
+import type { NetworkName } from "../models/networks.ts";
+import { loadCheckpoint } from "./run/checkpoint.ts";
+import { defineCommand, runTask, UserError } from "./run/cli.ts";
+import {
+  baselines,
+  ensembleProbabilities,
+  metricsLines,
+  predictCheckpoint,
+  scoreCombinations,
+  scoreSingles,
+} from "./run/evaluation.ts";
+import { writeTextAtomic } from "./run/files.ts";
+import { writePredictions } from "./run/predictions.ts";
+import { openSplits, requireWritable, startDevice } from "./run/session.ts";
+import { comparisonTable } from "./run/table.ts";
+
+const command = defineCommand({
+  task: "ensemble",
+  summary: "Searches the weights of the networks' weighted sum on the validation split and prints Table 1.",
+  positionals: [{
+    name: "checkpoints",
+    description: "one of each network: cnn, and rnn, transformer or both",
+    required: true,
+    variadic: true,
+  }],
+  flags: {
+    data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
+    out: {
+      type: "string",
+      placeholder: "DIR",
+      default: "out/ensemble",
+      description: "weights and predictions go here",
+    },
+  },
+  examples: [
+    "deno task ensemble out/train/cnn.safetensors out/train/rnn.safetensors out/train/transformer.safetensors --data Aff-Wild2",
+  ],
+});
+
+await runTask(command, Deno.args, async (options, context) => {
+  const { data, out, dryRun, arguments: paths } = options;
+  context.log(JSON.stringify({ checkpoints: paths, data, out }));
+  if (dryRun) return { dryRun: true };
+  await requireWritable(`${out}/ensemble.json`);
+  const checkpoints = await Promise.all(paths.map(loadCheckpoint));
+  const networks = checkpoints.map(({ architecture }) => architecture.network);
+  if (!networks.includes("cnn") || networks.length < 2 || new Set(networks).size < networks.length) {
+    throw new UserError(
+      `Cannot run ensemble: the checkpoints are of ${
+        networks.join(", ")
+      }; expected cnn once, and rnn, transformer or both`,
+    );
+  }
+  if (checkpoints.some(({ labelSet }) => labelSet !== "expression")) {
+    throw new UserError(
+      "Cannot run ensemble: a checkpoint was trained on action units; expected expressions",
+    );
+  }
+  const { validation } = await openSplits(data, "expression", ["validation"], context);
+  const adapter = await startDevice(context);
+  const probabilities = new Map<NetworkName, Float32Array>();
+  for (const checkpoint of checkpoints) {
+    probabilities.set(
+      checkpoint.architecture.network,
+      await predictCheckpoint(checkpoint, validation, context),
+    );
+  }
+  const rows = scoreCombinations(probabilities, validation);
+  const best = rows[rows.length - 1];
+  metricsLines(best.metrics).forEach((line) => context.log(line));
+  context.log(
+    `\nTable 1; ours was measured on ${data}, validation, ensemble weights cross-validated over tracks`,
+  );
+  comparisonTable(rows, PAPER_TABLE_1).forEach((line) => context.log(line));
+  const majority = baselines(validation).majority;
+  context.log(
+    `majority class: F1 ${majority.f1.toFixed(4)}, accuracy ${majority.accuracy.toFixed(4)}, score ${
+      majority.score.toFixed(4)
+    }`,
+  );
+  const weights = Object.fromEntries(best.networks.map((network, i) => [network, best.weights[i]]));
+  await writePredictions(`${out}/predictions.csv`, validation, ensembleProbabilities(best, probabilities));
+  await writeTextAtomic(
+    `${out}/ensemble.json`,
+    JSON.stringify({ weights, checkpoints: paths, score: best.score }, null, 2),
+  );
+  return {
+    adapter: adapter.description,
+    weights,
+    rows: rows.map(({ name, f1, accuracy, score, optimisticScore }) => ({
+      name,
+      f1,
+      accuracy,
+      score,
+      optimisticScore,
+    })),
+    singles: scoreSingles(probabilities, validation).map(({ name, f1, accuracy, score }) => ({
+      name,
+      f1,
+      accuracy,
+      score,
+    })),
+    majority_score: majority.score,
+  };
+});

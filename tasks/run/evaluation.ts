@@ -1,0 +1,140 @@
+/**
+ * Scoring checkpoints: probabilities of every labelled frame, metrics, and the ensemble of several networks.
+ *
+ * @module
+ */
+import type { Dataset } from "../../data/aff_wild2/types.ts";
+import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
+import type { ImageCache } from "../../data/loader.ts";
+import { combine, searchWeights, type WeightSearch } from "../../models/ensemble.ts";
+import {
+  type ExpressionMetrics,
+  majorityBaseline,
+  scoreProbabilities,
+  uniformBaseline,
+} from "../../models/metrics.ts";
+import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
+import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
+import type { Context } from "./cli.ts";
+import { allLabels, trackNumbers } from "./frames.ts";
+import { type Metrics, predictFrames } from "./inference.ts";
+import { frameOptions } from "./session.ts";
+import { type ResultRow, textTable } from "./table.ts";
+
+/** The probabilities of a checkpoint's network on all kept frames: [frames, classes]. */
+export async function predictCheckpoint(
+  checkpoint: Checkpoint,
+  dataset: Dataset,
+  context: Context,
+  cache?: ImageCache,
+): Promise<Float32Array> {
+  const network = restoreNetwork(checkpoint);
+  const title = NETWORK_TITLES[checkpoint.architecture.network];
+  const progress = context.progress(
+    `${title} frames`,
+    dataset.tracks.reduce((sum, t) => sum + t.frames.length, 0),
+  );
+  try {
+    return await predictFrames(network, dataset, {
+      ...frameOptions(checkpoint, context, cache),
+      window: checkpoint.recipe.window,
+      spill: `${checkpoint.path}.features`,
+      onProgress: (done) => progress.update(done),
+    });
+  } finally {
+    progress.finish();
+    network.dispose();
+  }
+}
+
+/** The combinations of Table 1 that have all their networks among those given. */
+const COMBINATIONS: readonly { name: string; networks: readonly NetworkName[] }[] = [
+  { name: "ResNet50", networks: ["cnn"] },
+  { name: "CNN+CNN-RNN", networks: ["cnn", "rnn"] },
+  { name: "CNN+CNN-Transformer", networks: ["cnn", "transformer"] },
+  { name: "CNN+CNN-RNN+CNN-Transformer", networks: ["cnn", "rnn", "transformer"] },
+];
+
+/** A row of Table 1 with its weights. */
+export interface EnsembleRow extends ResultRow {
+  readonly networks: readonly NetworkName[];
+  /** one per network */
+  readonly weights: readonly number[];
+  /** each track scored with weights chosen without it */
+  readonly metrics: ExpressionMetrics;
+  /** the score with weights chosen on the frames it is measured on: optimistic */
+  readonly optimisticScore: number;
+}
+
+/** Table 1: each combination scored by cross-validation over tracks. */
+export function scoreCombinations(
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: Dataset,
+): EnsembleRow[] {
+  const labels = allLabels(dataset);
+  const tracks = trackNumbers(dataset);
+  return COMBINATIONS.filter(({ networks }) => networks.every((network) => probabilities.has(network)))
+    .map(({ name, networks }) => {
+      const search: WeightSearch = searchWeights(networks.map((n) => probabilities.get(n)!), labels, tracks);
+      const { f1, accuracy, score } = search.honest;
+      const optimisticScore = search.optimistic.score;
+      return {
+        name,
+        networks,
+        weights: search.weights,
+        f1,
+        accuracy,
+        score,
+        metrics: search.honest,
+        optimisticScore,
+      };
+    });
+}
+
+/** Each network by itself: what the combinations are made of. */
+export function scoreSingles(
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: Dataset,
+): (ResultRow & { metrics: ExpressionMetrics })[] {
+  const labels = allLabels(dataset);
+  return [...probabilities].map(([network, values]) => {
+    const metrics = scoreProbabilities(values, labels);
+    return { name: NETWORK_TITLES[network], ...metrics, metrics };
+  });
+}
+
+/** What a network must beat on this data. */
+export function baselines(dataset: Dataset): { majority: ExpressionMetrics; uniform: ExpressionMetrics } {
+  const labels = allLabels(dataset);
+  return { majority: majorityBaseline(labels), uniform: uniformBaseline(labels) };
+}
+
+/** The ensemble's probabilities: [frames, classes]. */
+export function ensembleProbabilities(
+  row: EnsembleRow,
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+): Float32Array {
+  return combine(row.networks.map((network) => probabilities.get(network)!), row.weights);
+}
+
+/** All metrics as lines: totals, per class, and the confusion matrix. */
+export function metricsLines(metrics: Metrics): string[] {
+  const fixed = (value: number) => value.toFixed(4);
+  const totals = `F1 ${fixed(metrics.f1)}, accuracy ${fixed(metrics.accuracy)}, score ${
+    fixed(metrics.score)
+  }`;
+  if ("perUnitF1" in metrics) {
+    const units = ACTION_UNITS.map((unit, i) => [unit, fixed(metrics.perUnitF1[i])]);
+    return [
+      `${totals}, accuracy of all twelve ${fixed(metrics.accuracyAllRight)}`,
+      ...textTable(["unit", "F1"], units),
+    ];
+  }
+  const { confusion, perClassF1 } = metrics;
+  const rows = EXPRESSIONS.map((name, truth) => [
+    name,
+    fixed(perClassF1[truth]),
+    ...EXPRESSIONS.map((_, given) => String(confusion.counts[truth * confusion.classes + given])),
+  ]);
+  return [totals, ...textTable(["truth \\ given", "F1", ...EXPRESSIONS], rows)];
+}
