@@ -10,30 +10,75 @@ import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
 export interface AdapterRecord {
   readonly vendor: string;
   readonly architecture: string;
+  readonly device: string;
   readonly description: string;
-  readonly features: string[];
+  /** true for a driver that runs on the CPU */
+  readonly software: boolean;
+  /** of the device, sorted */
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
 }
 
+/** Features that are asked for where the adapter has them. */
+const FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+/** Limits that are raised to the adapter's. */
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+let initialized: Promise<AdapterRecord> | undefined;
+
 /**
- * Makes the WebGPU device and sets it as tfjs's backend.
+ * Makes the WebGPU device and sets it as tfjs's backend; a second call returns the same record. A validation error
+ * or a lost device ends the process with its message: WebGPU would go on with zeros.
  *
  * @throws {Error} if there is no WebGPU adapter
  */
-export async function initializeDevice(): Promise<AdapterRecord> {
+export function initializeDevice(): Promise<AdapterRecord> {
+  return initialized ??= initialize();
+}
+
+async function initialize(): Promise<AdapterRecord> {
   tf.env().set("PROD", true);
-  const adapter = await navigator.gpu?.requestAdapter();
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
-    throw new Error("Cannot start: no WebGPU adapter was found; `./fervid` installs a software driver");
+    throw new Error(
+      "Cannot start: there is no WebGPU adapter; ./fervid installs a software driver on Debian and Ubuntu",
+    );
   }
   const { info } = adapter;
-  const device = await adapter.requestDevice();
+  const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const device = await adapter.requestDevice({
+    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: limits,
+  });
+  device.onuncapturederror = ({ error }) => fail(`WebGPU refused a command: ${error.message.trim()}`);
+  device.lost.then(({ reason, message }) => {
+    if (reason !== "destroyed") fail(`the device was lost: ${message || reason}`);
+  });
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
   await tf.setBackend("webgpu");
   return {
     vendor: info.vendor,
     architecture: info.architecture,
+    device: info.device,
     description: info.description,
+    software: /llvmpipe|lavapipe|swiftshader|softpipe/i.test(info.description),
     features: [...device.features].sort(),
+    limits,
   };
+}
+
+/** Raises an error that nothing catches: results after it would be wrong. */
+function fail(message: string): void {
+  reportError(new Error(`Cannot go on computing: ${message}`));
 }

@@ -6,13 +6,8 @@
 import type { Dataset } from "../../data/aff_wild2/types.ts";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import type { ImageCache } from "../../data/loader.ts";
-import { combine, searchWeights, type WeightSearch } from "../../models/ensemble.ts";
-import {
-  type ExpressionMetrics,
-  majorityBaseline,
-  scoreProbabilities,
-  uniformBaseline,
-} from "../../models/metrics.ts";
+import { combine, scoreProbabilities, searchWeights, type WeightSearch } from "../../models/ensemble.ts";
+import { type ExpressionMetrics, majorityBaseline, uniformBaseline } from "../../models/metrics.ts";
 import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
 import type { Context } from "./cli.ts";

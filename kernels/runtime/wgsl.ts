@@ -1,0 +1,189 @@
+/**
+ * From the WGSL files to the source that is compiled: constants are set, marked loops are unrolled, includes are
+ * pasted. The files stay valid WGSL, because every directive is a comment:
+ *
+ * - `//#include "name.wgsl"` is replaced by that file;
+ * - `const NAME = 4u;` takes its value from the constants object if that has `NAME`;
+ * - `//#unroll` before `for (var i = 0u; i < NAME; i++) {` repeats the body with `i` replaced by 0u, 1u, ...
+ *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter).
+ *
+ * Pure text: nothing here knows of a device.
+ *
+ * @module
+ */
+
+/** Values of `const` declarations; with the file's name they are the cache key. */
+export type Constants = Readonly<Record<string, number | boolean>>;
+
+/** A WGSL file. */
+export interface ShaderFile {
+  /** named in errors, e.g. `conv2d/conv2d_fwd.wgsl` */
+  readonly file: string;
+  readonly source: string;
+  /** files that may be included, by name */
+  readonly includes?: Readonly<Record<string, string>>;
+}
+
+class WgslError extends SyntaxError {
+  constructor(file: string, line: number, message: string) {
+    super(`Cannot expand ${file}:${line}: ${message}`);
+    this.name = "WgslError";
+  }
+}
+
+/** A name that two shaders share only if their expanded sources are equal. */
+export function shaderKey({ file }: ShaderFile, constants: Constants): string {
+  const values = Object.keys(constants).sort().map((name) => `${name}=${constants[name]}`);
+  return `${file}?${values.join("&")}`;
+}
+
+/**
+ * Expands a file.
+ *
+ * @throws {SyntaxError} naming file and line, for an unknown include, an unknown constant or a malformed loop
+ */
+export function expandShader(shader: ShaderFile, constants: Constants = {}): string {
+  const lines = include(shader);
+  const values = new Map<string, string>();
+  const used = new Set<string>();
+  for (const line of lines) {
+    const match = /^(\s*const\s+(\w+)\s*(?::\s*(\w+)\s*)?=\s*)([^;]+)(;.*)$/.exec(line.text);
+    if (match === null) continue;
+    const [, head, name, , initial, tail] = match;
+    if (name in constants) {
+      used.add(name);
+      line.text = `${head}${literal(constants[name], initial.trim())}${tail}`;
+    }
+    values.set(name, name in constants ? String(Number(constants[name])) : initial.trim());
+  }
+  for (const name of Object.keys(constants)) {
+    if (!used.has(name)) throw new WgslError(shader.file, 1, `there is no const ${name} to set`);
+  }
+  return unroll(lines, values).map(({ text }) => text).join("\n");
+}
+
+interface Line {
+  text: string;
+  readonly file: string;
+  readonly number: number;
+}
+
+function include({ file, source, includes = {} }: ShaderFile): Line[] {
+  return source.split("\n").flatMap((text, i): Line[] => {
+    const match = /^\s*\/\/#include\s+"([^"]+)"/.exec(text);
+    if (match === null) return [{ text, file, number: i + 1 }];
+    const included = includes[match[1]];
+    if (included === undefined) throw new WgslError(file, i + 1, `no file ${match[1]} was given to include`);
+    return included.split("\n").map((line, n) => ({ text: line, file: match[1], number: n + 1 }));
+  });
+}
+
+/** A constant in the type of the literal that it replaces. */
+function literal(value: number | boolean, initial: string): string {
+  if (typeof value === "boolean" || initial === "true" || initial === "false") return String(Boolean(value));
+  const suffix = /[uif]$/.exec(initial)?.[0] ?? "";
+  return suffix === "f" && Number.isInteger(value) ? `${value}.0f` : `${value}${suffix}`;
+}
+
+/** The value of a constant expression of numbers, constants, + - * / and parentheses. */
+function evaluate(expression: string, values: ReadonlyMap<string, string>, line: Line): number {
+  let text = expression;
+  for (let depth = 0; /[A-Za-z_]\w*/.test(text.replace(/\d+[uif]?/g, "")); depth++) {
+    if (depth > 8) throw new WgslError(line.file, line.number, `"${expression}" is no constant`);
+    text = text.replace(/\b[A-Za-z_]\w*\b/g, (name) => {
+      const value = values.get(name);
+      if (value === undefined) {
+        throw new WgslError(line.file, line.number, `${name} in "${expression}" is no constant`);
+      }
+      return `(${value})`;
+    });
+  }
+  const digits = text.replace(/(\d)[uif]/g, "$1");
+  if (!/^[\d\s()+*/-]+$/.test(digits)) {
+    throw new WgslError(line.file, line.number, `"${expression}" is no constant expression`);
+  }
+  return evaluateSum(digits.replace(/\s/g, ""), line);
+}
+
+/** Recursive descent over + - * / and parentheses, with integer division as in WGSL. */
+function evaluateSum(text: string, line: Line): number {
+  let at = 0;
+  const atom = (): number => {
+    if (text[at] === "(") {
+      at++;
+      const value = sum();
+      if (text[at++] !== ")") throw new WgslError(line.file, line.number, `"${text}" lacks a parenthesis`);
+      return value;
+    }
+    const match = /^-?\d+/.exec(text.slice(at));
+    if (match === null) throw new WgslError(line.file, line.number, `"${text}" is no constant expression`);
+    at += match[0].length;
+    return Number(match[0]);
+  };
+  const product = (): number => {
+    let value = atom();
+    while (text[at] === "*" || text[at] === "/") {
+      const operator = text[at++];
+      const right = atom();
+      value = operator === "*" ? value * right : Math.trunc(value / right);
+    }
+    return value;
+  };
+  const sum = (): number => {
+    let value = product();
+    while (text[at] === "+" || text[at] === "-") value += text[at++] === "+" ? product() : -product();
+    return value;
+  };
+  const value = sum();
+  if (at !== text.length) throw new WgslError(line.file, line.number, `"${text}" is no constant expression`);
+  return value;
+}
+
+const LOOP =
+  /^\s*for\s*\(\s*var\s+(\w+)\s*(?::\s*u32\s*)?=\s*([^;]+);\s*\1\s*<\s*([^;]+);\s*\1(?:\+\+|\s*\+=\s*([^)]+))\s*\)\s*\{\s*$/;
+
+/** Expands the marked loops, outer ones first; a loop ends at the line whose brace closes it. */
+function unroll(lines: readonly Line[], values: ReadonlyMap<string, string>): Line[] {
+  const out: Line[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    if (!/^\s*\/\/#unroll\b/.test(lines[i].text)) {
+      out.push(lines[i]);
+      continue;
+    }
+    const head = lines[i + 1];
+    const match = head && LOOP.exec(head.text);
+    if (!match) {
+      throw new WgslError(
+        lines[i].file,
+        lines[i].number,
+        "//#unroll wants `for (var i = 0u; i < N; i++) {` next",
+      );
+    }
+    const [, name, from, to, by = "1u"] = match;
+    const end = closingLine(lines, i + 1);
+    const body = lines.slice(i + 2, end);
+    const step = evaluate(by, values, head);
+    for (let value = evaluate(from, values, head); value < evaluate(to, values, head); value += step) {
+      const inner = new Map(values).set(name, String(value));
+      const replaced = body.map((line) => ({
+        ...line,
+        text: line.text.replaceAll(new RegExp(`\\b${name}\\b`, "g"), `${value}u`),
+      }));
+      out.push({ ...head, text: "{" }, ...unroll(replaced, inner), { ...head, text: "}" });
+    }
+    i = end;
+  }
+  return out;
+}
+
+function closingLine(lines: readonly Line[], start: number): number {
+  let depth = 0;
+  for (let i = start; i < lines.length; i++) {
+    const code = lines[i].text.replace(/\/\/.*$/, "");
+    for (const character of code) {
+      if (character === "{") depth++;
+      else if (character === "}" && --depth === 0) return i;
+    }
+  }
+  throw new WgslError(lines[start].file, lines[start].number, "the loop is never closed");
+}
