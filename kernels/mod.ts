@@ -13,7 +13,16 @@ import {
   takesChannels,
 } from "./conv2d/conv2d.ts";
 
+export {
+  batchNorm,
+  batchNormInference,
+  type BatchNormSettings,
+  type BatchNormTensors,
+} from "./batch_norm/batch_norm.ts";
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
+export { sgdUpdate } from "./sgd/sgd.ts";
+
+import { registerBatchNorm } from "./batch_norm/batch_norm.ts";
 
 type KernelFunc = tf.KernelFunc;
 
@@ -21,6 +30,7 @@ type KernelFunc = tf.KernelFunc;
 const REPLACED = ["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter"] as const;
 
 const stock = new Map<string, KernelFunc>();
+let ownRegistered = false;
 
 /** tfjs's own kernel of that name, for benches and tests side by side. */
 export function stockKernel(name: (typeof REPLACED)[number]): KernelFunc {
@@ -33,6 +43,8 @@ export function stockKernel(name: (typeof REPLACED)[number]): KernelFunc {
 export function register(): void {
   if (stock.size > 0) return;
   for (const name of REPLACED) stock.set(name, stockKernel(name));
+  if (!ownRegistered) registerBatchNorm();
+  ownRegistered = true;
   replace("Conv2D", ({ x, filter }, attrs) => {
     const geometry = geometryOf(x.shape, filter.shape, attrs, x, filter);
     return geometry && conv2dForward(x, filter, geometry);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Layers } from "./layers.ts";
-import { stockLayers } from "./layers_stock.ts";
+import { kernelLayers } from "./layers_kernels.ts";
 
-/** Plain TensorFlow.js. */
-export const defaultLayers: Layers = stockLayers;
+/** The WGSL kernels. */
+export const defaultLayers: Layers = kernelLayers;

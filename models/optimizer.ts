@@ -4,6 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { sgdUpdate } from "../kernels/mod.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -48,10 +49,9 @@ export class Sgd {
   step(loss: () => tf.Scalar, rate: number): tf.Scalar {
     return tf.tidy(() => {
       const { value, grads } = tf.variableGrads(loss, this.#trained.map(({ variable }) => variable));
+      const settings = { rate, momentum: this.#momentum, weightDecay: this.#weightDecay };
       for (const { variable, velocity } of this.#trained) {
-        const gradient = grads[variable.name].add(variable.mul(this.#weightDecay));
-        velocity.assign(velocity.mul(this.#momentum).add(gradient));
-        variable.assign(variable.sub(velocity.mul(rate)));
+        sgdUpdate(variable, velocity, grads[variable.name], settings);
       }
       return value;
     });

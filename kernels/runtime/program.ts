@@ -189,6 +189,10 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     "inPlace" in output ? output.inPlace : internals.makeTensorInfo(output.shape, output.dtype ?? "float32")
   );
   for (const { dataId } of [...inputs.map(({ tensor }) => tensor), ...outputs]) internals.uploadToGPU(dataId);
+  dispatch.outputs.forEach((output, i) => {
+    // tfjs keeps the values of a tensor that was read; an update in place makes them stale.
+    if ("inPlace" in output) internals.tensorMap.get(outputs[i].dataId).values = null;
+  });
   const pipeline = compile(device, dispatch);
   const bufferOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
   const entries: { buffer: GPUBuffer; offset?: number; size?: number }[] = inputs.map((input, binding) => {

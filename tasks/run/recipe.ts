@@ -56,7 +56,7 @@ const PAPER: Recipe = {
 const TINY: Recipe = {
   ...PAPER,
   batchSize: 32,
-  learningRate: 0.05,
+  learningRate: 0.02,
   milestones: [6, 9],
   augmentation: { scale: [0.6, 1], ratio: [0.9, 1.1], flip: 0.5 },
 };
