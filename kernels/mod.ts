@@ -4,6 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import "@tensorflow/tfjs-backend-webgpu"; // registers the kernels that are replaced
 import type { TensorInfo } from "@tensorflow/tfjs";
 import {
   conv2dBackwardFilter,

@@ -60,7 +60,10 @@ async function initialize(): Promise<AdapterRecord> {
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: limits,
   });
-  device.onuncapturederror = ({ error }) => fail(`WebGPU refused a command: ${error.message.trim()}`);
+  device.addEventListener("uncapturederror", (event) => {
+    const { error } = event as unknown as { error: { message: string } };
+    fail(`WebGPU refused a command: ${error.message.trim()}`);
+  });
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") fail(`the device was lost: ${message || reason}`);
   });
