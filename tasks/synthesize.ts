@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { contactSheet, synthesize } from "../data/synthetic/mod.ts";
+import { contactSheet, type SynthesisResult, synthesize } from "../data/synthetic/mod.ts";
 import { defineCommand, runTask } from "./run/cli.ts";
 
 const command = defineCommand({
@@ -38,12 +38,20 @@ await runTask(command, Deno.args, async (options, context) => {
   context.log(JSON.stringify({ ...settings, contactSheet: sheet ?? null }));
   if (dryRun) return { dryRun: true };
   const progress = context.progress("frames", options.tracks * options.frames);
-  const result = await synthesize({
-    ...settings,
-    signal: context.signal,
-    onProgress: (done) => progress.update(done),
-  });
-  progress.finish();
+  let result: SynthesisResult;
+  try {
+    result = await synthesize({
+      ...settings,
+      signal: context.signal,
+      onProgress: (done) => progress.update(done),
+    });
+  } catch (error) {
+    if (!context.signal.aborted || error !== context.signal.reason) throw error;
+    context.log(`stopped; ${options.out} is marked incomplete and is made again by the next run`);
+    return { out: options.out, interrupted: true };
+  } finally {
+    progress.finish();
+  }
   context.log(
     `${
       result.reused ? "kept" : "wrote"

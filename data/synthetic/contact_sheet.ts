@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import sharp, { type OverlayOptions } from "sharp";
 import { EXPRESSIONS } from "../aff_wild2/types.ts";
 import { RandomStream } from "../random.ts";
+import { lettering } from "./lettering.ts";
 import { renderPixels } from "./render.ts";
 import { planTrack } from "./track.ts";
 
@@ -21,12 +22,7 @@ const CAPTION = 26;
 export async function contactSheet(seed: number, people = 6, size = 160): Promise<Uint8Array> {
   const width = EXPRESSIONS.length * size;
   const height = CAPTION + people * size;
-  const captions = EXPRESSIONS.map((name, e) =>
-    `<text x="${
-      (e + 0.5) * size
-    }" y="18" text-anchor="middle" font-family="sans-serif" font-size="15" fill="white">` +
-    `${name}</text>`
-  );
+  const captions = EXPRESSIONS.map((name, e) => lettering(name, (e + 0.5) * size, 7, Math.min(2, size / 62)));
   const header = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${CAPTION}">${
     captions.join("")
   }</svg>`;

@@ -20,6 +20,8 @@ export interface PlannedTrack {
   readonly frames: number;
   /** expressions of its episodes */
   readonly expressions: readonly number[];
+  /** episodes fill the track, with hardly a neutral frame between them */
+  readonly dense: boolean;
   /** written with CRLF, as some of the real files are */
   readonly crlf: boolean;
 }
@@ -29,7 +31,7 @@ function allot(episodes: number, balanced: boolean): number[] {
   const expressive = balanced ? REAL_COUNTS.map(() => 1) : REAL_COUNTS;
   const weights = [...expressive];
   if (balanced) {
-    weights[0] = 0.02; // gaps and ramps already give Neutral about its seventh or more
+    weights[0] = 0.02; // the ramps of dense tracks already give Neutral about its seventh
   } else {
     const total = expressive.reduce((sum, count) => sum + count, 0);
     const others = total - expressive[0];
@@ -81,6 +83,7 @@ export function planSet(tracks: number, frames: number, seed: number, balanced: 
         split,
         frames: lengths[i],
         expressions,
+        dense: balanced,
         crlf: split === "train" && i === own.length - 1,
       });
     });

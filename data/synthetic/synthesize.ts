@@ -9,11 +9,11 @@ import { RandomStream } from "../random.ts";
 import { UNIT_THRESHOLD } from "./expressions.ts";
 import { type PlannedTrack, planSet } from "./plan.ts";
 import { renderJpeg } from "./render.ts";
-import { planTrack, type TrackPlan } from "./track.ts";
+import { planTrack } from "./track.ts";
 
 const MARKER = "synthetic.json";
 /** Raised when the drawing changes, so that a set of an older drawing is not taken for the same. */
-const VERSION = 1;
+const VERSION = 2;
 /** Frames under way at once. */
 const CONCURRENCY = 8;
 /** Share of frames without a crop (3.7 % in the real set), and of runs without a label, per track. */
@@ -63,10 +63,16 @@ async function readMarker(out: string): Promise<Marker | undefined> {
     entries = Array.from(Deno.readDirSync(out), (entry) => entry.name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    throw new Error(
+      `Cannot synthesize into ${out}: ${(error as Error).message}; expected a new or empty folder`,
+      { cause: error },
+    );
   }
   if (entries.length === 0) return undefined;
-  if (!entries.includes(MARKER)) {
+  const marker = entries.includes(MARKER)
+    ? parseMarker(await Deno.readTextFile(`${out}/${MARKER}`))
+    : undefined;
+  if (marker === undefined) {
     throw new Error(
       `Cannot synthesize into ${out}: it holds ${
         entries.sort().slice(0, 4).join(", ")
@@ -74,7 +80,32 @@ async function readMarker(out: string): Promise<Marker | undefined> {
         `expected a new or empty folder`,
     );
   }
-  return JSON.parse(await Deno.readTextFile(`${out}/${MARKER}`)) as Marker;
+  return marker;
+}
+
+/** The marker in a text, or undefined if it is none: only a folder with a true marker is ever replaced. */
+function parseMarker(text: string): Marker | undefined {
+  let value: Partial<Marker> | null;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const numbers = ["version", "tracks", "frames", "seed", "size", "images"] as const;
+  if (typeof value?.complete !== "boolean" || typeof value.balanced !== "boolean") return undefined;
+  return numbers.every((key) => Number.isInteger(value[key])) ? value as Marker : undefined;
+}
+
+/** The smallest value of each number that is taken. */
+const SMALLEST = { tracks: 2, frames: 1, seed: 0, size: 16 };
+
+function checkNumbers(numbers: typeof SMALLEST): void {
+  for (const [name, least] of Object.entries(SMALLEST)) {
+    const given = numbers[name as keyof typeof SMALLEST];
+    if (!Number.isSafeInteger(given) || given < least) {
+      throw new RangeError(`Cannot synthesize: ${name} is ${given}; expected an integer, at least ${least}`);
+    }
+  }
 }
 
 /**
@@ -85,6 +116,7 @@ async function readMarker(out: string): Promise<Marker | undefined> {
  */
 export async function synthesize(options: SynthesisOptions): Promise<SynthesisResult> {
   const { out, tracks, frames, seed, size = 112, balanced = false, signal } = options;
+  checkNumbers({ tracks, frames, seed, size });
   const startedAt = performance.now();
   const seconds = () => (performance.now() - startedAt) / 1000;
   const wanted = { version: VERSION, tracks, frames, seed, size, balanced };
@@ -105,6 +137,8 @@ export async function synthesize(options: SynthesisOptions): Promise<SynthesisRe
   for (const plan of plans) {
     images += await writeTrack(out, plan, seed, size, signal, () => options.onProgress?.(++done, total));
   }
+  // Last, so that a reader refuses a set whose making was interrupted.
+  for (const plan of plans) await writeAnnotations(out, plan, seed);
   await Deno.writeTextFile(`${out}/${MARKER}`, JSON.stringify({ ...wanted, complete: true, images }));
   return { tracks, frames: total, images, seconds: seconds(), reused: false };
 }
@@ -137,13 +171,12 @@ async function writeTrack(
   signal: AbortSignal | undefined,
   onFrame: () => void,
 ): Promise<number> {
-  const { name, frames, expressions } = planned;
-  const plan = planTrack(seed, name, frames, expressions);
+  const { name, frames, expressions, dense } = planned;
+  const plan = planTrack(seed, name, frames, expressions, dense);
   const short = frames < 9;
   const missing = short
     ? new Set<number>()
     : randomRuns(new RandomStream(seed, "missing", name), frames, MISSING_SHARE, 4);
-  await writeAnnotations(out, planned, plan, seed);
   const folder = `${out}/cropped_aligned/${name}`;
   await Deno.mkdir(folder, { recursive: true });
   let next = 0;
@@ -161,17 +194,22 @@ async function writeTrack(
       onFrame();
     }
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  // Every worker has ended before an error is reported, so that nothing is written after it.
+  const stopped = await Promise.allSettled(
+    Array.from({ length: CONCURRENCY }, () =>
+      worker().catch((error) => {
+        next = frames;
+        throw error;
+      })),
+  );
+  const failed = stopped.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
   return frames - missing.size;
 }
 
-async function writeAnnotations(
-  out: string,
-  planned: PlannedTrack,
-  plan: TrackPlan,
-  seed: number,
-): Promise<void> {
-  const { name, split, frames, crlf } = planned;
+async function writeAnnotations(out: string, planned: PlannedTrack, seed: number): Promise<void> {
+  const { name, split, frames, expressions, dense, crlf } = planned;
+  const { states } = planTrack(seed, name, frames, expressions, dense);
   for (const labelSet of ["expression", "action_units"] as const) {
     const width = labelSet === "expression" ? 1 : ACTION_UNITS.length;
     const unlabelled = frames < 9
@@ -180,7 +218,7 @@ async function writeAnnotations(
     const labels = new Int8Array(frames * width).fill(UNLABELLED);
     for (let frame = 0; frame < frames; frame++) {
       if (unlabelled.has(frame)) continue;
-      const { expression, intensities } = plan.states[frame];
+      const { expression, intensities } = states[frame];
       if (labelSet === "expression") labels[frame] = expression;
       else {ACTION_UNITS.forEach((unit, u) =>
           labels[frame * width + u] = intensities[unit] > UNIT_THRESHOLD ? 1 : 0

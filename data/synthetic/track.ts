@@ -56,6 +56,7 @@ function layEpisodes(
   frameCount: number,
   expressions: readonly number[],
   expressivity: number,
+  dense: boolean,
   random: RandomStream,
 ): Episode[] {
   const slot = frameCount / Math.max(1, expressions.length);
@@ -64,7 +65,8 @@ function layEpisodes(
     const ramp = () => Math.max(1, Math.round(shrink * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
     const onset = ramp();
     const offset = ramp();
-    const apex = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
+    const drawn = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
+    const apex = dense ? Math.max(drawn, Math.floor(slot - onset - offset)) : drawn;
     const slack = Math.max(0, Math.floor(slot - onset - apex - offset));
     const start = Math.round(i * slot) + random.integer(slack + 1);
     return { expression, start, onset, apex, offset, peak: drawPeak(expression, expressivity, random) };
@@ -80,18 +82,20 @@ function drawColour(random: RandomStream): Rgb {
  * the frames rendered before it.
  *
  * @param expressions of the episodes, in order; Neutral among them is a stretch without one
+ * @param dense true: apexes last until the next episode, so that Neutral is about as frequent as the others
  */
 export function planTrack(
   seed: number,
   name: string,
   frameCount: number,
   expressions: readonly number[],
+  dense = false,
 ): TrackPlan {
   const stream = (...path: (string | number)[]) => new RandomStream(seed, "track", name, ...path);
   const identity = drawIdentity(stream("identity"));
   const resting = relaxed();
   resting.AU4 = identity.restingBrow;
-  const episodes = layEpisodes(frameCount, expressions, identity.expressivity, stream("episodes"));
+  const episodes = layEpisodes(frameCount, expressions, identity.expressivity, dense, stream("episodes"));
   const talking = accidents(stream("speech"), frameCount, 0.015, [8, 20]);
   const speech = wander(stream("speech wave"), 1, 9);
   const states = Array.from({ length: frameCount }, (_, frame) => {
