@@ -25,6 +25,8 @@ export interface Recipe {
   readonly epochs: number;
   /** images (CNN) or windows (temporal networks) per step */
   readonly batchSize: number;
+  /** an epoch takes at most this many, drawn anew each epoch: neighbouring frames are near copies; null = all */
+  readonly samplesPerEpoch: number | null;
   readonly learningRate: number;
   /** epochs after which the rate is multiplied by `gamma` */
   readonly milestones: readonly number[];
@@ -42,6 +44,7 @@ export interface Recipe {
 const PAPER: Recipe = {
   epochs: 10,
   batchSize: 96,
+  samplesPerEpoch: null,
   learningRate: 5e-4,
   milestones: [2, 4, 8],
   gamma: 0.1,
@@ -56,8 +59,9 @@ const PAPER: Recipe = {
 const TINY: Recipe = {
   ...PAPER,
   batchSize: 32,
+  samplesPerEpoch: 2048,
   learningRate: 0.02,
-  milestones: [6, 9],
+  milestones: [7, 9],
   augmentation: { scale: [0.6, 1], ratio: [0.9, 1.1], flip: 0.5 },
 };
 

@@ -37,8 +37,8 @@ function lossOf(logits: tf.Tensor2D, labels: Int32Array, labelSet: LabelSet): tf
 }
 
 /** Whole batches only: a last batch of a few samples would give batch norm poor statistics. */
-function stepsPerEpoch(samples: number, batchSize: number): number {
-  return Math.max(1, Math.floor(samples / batchSize));
+function stepsPerEpoch(samples: number, { batchSize, samplesPerEpoch }: Recipe): number {
+  return Math.max(1, Math.floor(Math.min(samples, samplesPerEpoch ?? samples) / batchSize));
 }
 
 /** Steps of the CNN on single, augmented frames. */
@@ -52,7 +52,7 @@ export function cnnRun(
   const optimizer = new Sgd(network.parameters, recipe);
   const samples = frameSamples(train);
   const { batchSize } = recipe;
-  const steps = stepsPerEpoch(samples.count, batchSize);
+  const steps = stepsPerEpoch(samples.count, recipe);
   const { size, signal } = options;
 
   function toStep(batch: Batch): StepInput {
@@ -101,7 +101,7 @@ export function temporalRun(
   const windows = WindowIndex.training(train, { length: recipe.window, stride: recipe.stride });
   const frameOffsets = WindowIndex.inference(train, { length: 1 }).offsets;
   const { batchSize, window } = recipe;
-  const steps = stepsPerEpoch(windows.count, batchSize);
+  const steps = stepsPerEpoch(windows.count, recipe);
   const labelCount = window * train.labelWidth;
 
   async function toStep(indices: Int32Array, stepNumber: number): Promise<StepInput> {
