@@ -55,6 +55,12 @@ async function initialize(): Promise<AdapterRecord> {
     );
   }
   const { info } = adapter;
+  if (info.description.startsWith("llvmpipe") && !adapter.features.has("shader-f16")) {
+    throw new Error(
+      `Cannot start: the only WebGPU adapter is OpenGL on the CPU (${info.description}); expected a Vulkan, Metal or ` +
+        "Direct3D driver: ./fervid installs Mesa's software Vulkan driver on Debian and Ubuntu",
+    );
+  }
   const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
