@@ -37,7 +37,8 @@ export class ResNet50 {
     for (const [i, { prefix, inputs, inner, outputs }] of this.#blocks().entries()) {
       this.#addConv(`${prefix}_1x1_reduce`, 1, inputs, inner);
       this.#addConv(`${prefix}_3x3`, 3, inner, inner);
-      this.#addConv(`${prefix}_1x1_increase`, 1, inner, outputs);
+      // A residual branch that begins at 0 trains from scratch without a slow start (Goyal et al. 2017, Section 5.1).
+      this.#addConv(`${prefix}_1x1_increase`, 1, inner, outputs, 0);
       if (this.#blocks()[i].first) this.#addConv(`${prefix}_1x1_proj`, 1, inputs, outputs);
     }
   }
@@ -89,9 +90,9 @@ export class ResNet50 {
     });
   }
 
-  #addConv(name: string, size: number, inputs: number, outputs: number): void {
+  #addConv(name: string, size: number, inputs: number, outputs: number, gamma = 1): void {
     this.#parameters.add(`${name}.weight`, "conv", [size, size, inputs, outputs], kaimingFanOut);
-    this.#parameters.add(`${name}_bn.weight`, "vector", [outputs], constant(1));
+    this.#parameters.add(`${name}_bn.weight`, "vector", [outputs], constant(gamma));
     this.#parameters.add(`${name}_bn.bias`, "vector", [outputs], constant(0));
     this.#parameters.add(`${name}_bn.running_mean`, "buffer", [outputs], constant(0));
     this.#parameters.add(`${name}_bn.running_var`, "buffer", [outputs], constant(1));

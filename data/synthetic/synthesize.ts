@@ -13,7 +13,7 @@ import { planTrack } from "./track.ts";
 
 const MARKER = "synthetic.json";
 /** Raised when the drawing changes, so that a set of an older drawing is not taken for the same. */
-const VERSION = 2;
+const VERSION = 3;
 /** Frames under way at once. */
 const CONCURRENCY = 8;
 /** Share of frames without a crop (3.7 % in the real set), and of runs without a label, per track. */

@@ -28,6 +28,8 @@ export interface Recipe {
   /** an epoch takes at most this many, drawn anew each epoch: neighbouring frames are near copies; null = all */
   readonly samplesPerEpoch: number | null;
   readonly learningRate: number;
+  /** steps over which the rate rises from 0 at the beginning; 0 = none */
+  readonly warmupSteps: number;
   /** epochs after which the rate is multiplied by `gamma` */
   readonly milestones: readonly number[];
   readonly gamma: number;
@@ -46,6 +48,7 @@ const PAPER: Recipe = {
   batchSize: 96,
   samplesPerEpoch: null,
   learningRate: 5e-4,
+  warmupSteps: 0,
   milestones: [2, 4, 8],
   gamma: 0.1,
   momentum: 0.9,
@@ -58,11 +61,12 @@ const PAPER: Recipe = {
 /** Training from scratch on a few thousand small frames wants a larger rate and milder crops than the paper's. */
 const TINY: Recipe = {
   ...PAPER,
-  batchSize: 32,
-  samplesPerEpoch: 2048,
-  learningRate: 0.02,
+  batchSize: 16,
+  samplesPerEpoch: 1280,
+  learningRate: 0.03,
+  warmupSteps: 20,
   milestones: [7, 9],
-  augmentation: { scale: [0.6, 1], ratio: [0.9, 1.1], flip: 0.5 },
+  augmentation: { scale: [0.8, 1], ratio: [0.9, 1.1], flip: 0.5 },
 };
 
 /**
@@ -75,6 +79,6 @@ export function recipeFor(network: NetworkName, preset: Preset, labelSet: LabelS
   const base = { ...(paper ? PAPER : TINY), ...units };
   if (network === "cnn") return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
-  if (!paper) return { ...temporal, batchSize: 16, learningRate: 0.02 };
+  if (!paper) return { ...temporal, samplesPerEpoch: 640, learningRate: 0.02 };
   return labelSet === "expression" ? { ...temporal, learningRate: 1e-3 } : temporal;
 }

@@ -81,7 +81,8 @@ export async function train(
       }
     };
     for await (const input of run.steps(epoch, step)) {
-      unread.push({ loss: input.run(learningRate), input, step });
+      const warmth = Math.min(1, (epoch * stepsPerEpoch + step + 1) / Math.max(1, recipe.warmupSteps));
+      unread.push({ loss: input.run(learningRate * warmth), input, step });
       step++;
       if (unread.length >= STEPS_PER_READ || step === stepsPerEpoch) {
         await readLosses();
