@@ -264,17 +264,22 @@ export async function runTask<F extends Readonly<Record<string, Flag>>>(
   args: readonly string[],
   main: (options: Options<F>, context: Context) => Promise<Record<string, unknown>>,
 ): Promise<never> {
+  let context: Context | undefined;
   try {
     const options = parseCommand(command, args);
     if (options === "help") {
       console.log(helpText(command));
       Deno.exit(0);
     }
-    const context = createContext();
+    context = createContext();
     const result = await main(options, context);
     console.log(JSON.stringify({ task: command.task, ...result }));
     Deno.exit(result.interrupted === true ? INTERRUPTED : 0);
   } catch (error) {
+    if (context?.signal.aborted && error === context.signal.reason) {
+      console.log(JSON.stringify({ task: command.task, interrupted: true }));
+      Deno.exit(INTERRUPTED);
+    }
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     console.error(debugging() ? stack ?? message : `error: ${message}`);
     Deno.exit(1);

@@ -18,7 +18,7 @@ import { CnnNetwork, type Network, type TemporalNetwork } from "../../models/net
 import { computeFeatures, type FeatureStore } from "./features.ts";
 import { allLabels, type FrameOptions, overFrames } from "./frames.ts";
 
-const WINDOWS_PER_BATCH = 64;
+const WINDOWS_PER_BATCH = 256;
 const BATCHES_PER_READ = 8;
 
 /** Class probabilities (softmax), or per-unit probabilities (sigmoid) for action units. */

@@ -79,6 +79,6 @@ export function recipeFor(network: NetworkName, preset: Preset, labelSet: LabelS
   const base = { ...(paper ? PAPER : TINY), ...units };
   if (network === "cnn") return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
-  if (!paper) return { ...temporal, samplesPerEpoch: 640, learningRate: 0.02 };
+  if (!paper) return { ...temporal, batchSize: 32, samplesPerEpoch: 640, learningRate: 0.03 };
   return labelSet === "expression" ? { ...temporal, learningRate: 1e-3 } : temporal;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { readDataset, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
-import type { LabelSet, Split } from "../../data/aff_wild2/types.ts";
+import type { Dataset, LabelSet, Split } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { ImageCache } from "../../data/loader.ts";
 import { type AdapterRecord, initializeDevice } from "../../kernels/runtime/device.ts";
@@ -16,10 +16,11 @@ import {
   type Network,
   NETWORK_TITLES,
 } from "../../models/networks.ts";
+import type { ResNet50 } from "../../models/resnet50.ts";
 import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { computeFeatures, type FeatureStore } from "./features.ts";
-import type { FrameOptions } from "./frames.ts";
+import { type FrameOptions, frameSamples } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { train } from "./trainer.ts";
@@ -122,13 +123,9 @@ export async function runTraining(
       run = cnnRun(network, splits, recipe, seed, options);
     } else {
       for (const split of ["train", "validation"] as const) {
-        const progress = context.progress(`features ${split}`, 1);
-        const onProgress = (done: number, total: number) => progress.update(done / total);
-        const spill = `${path}.${split}.features`;
         stores.push(
-          await computeFeatures(network.backbone, splits[split], spill, { ...options, onProgress }),
+          await featuresOf(network.backbone, splits[split], `${path}.${split}.features`, options, context),
         );
-        progress.finish();
       }
       run = temporalRun(network, splits, { train: stores[0], validation: stores[1] }, recipe, seed);
     }
@@ -141,6 +138,23 @@ export async function runTraining(
   } finally {
     run?.optimizer.dispose();
     stores.forEach((store) => store.close());
+  }
+}
+
+/** Computes features, showing how far it is. */
+async function featuresOf(
+  backbone: ResNet50,
+  dataset: Dataset,
+  spill: string,
+  options: FrameOptions,
+  context: Context,
+): Promise<FeatureStore> {
+  const progress = context.progress(`${dataset.split} features`, frameSamples(dataset).count);
+  const onProgress = (done: number) => progress.update(done);
+  try {
+    return await computeFeatures(backbone, dataset, spill, { ...options, onProgress });
+  } finally {
+    progress.finish();
   }
 }
 
