@@ -79,7 +79,6 @@ Deno.test("conv2d: tfjs's convolution gives the same with our kernels registered
     [[2, 8, 9, 4], [3, 3, 4, 8], "same", 2],
     [[1, 7, 7, 8], [2, 2, 8, 4], "valid", 1],
     [[1, 6, 6, 3], [3, 3, 3, 5], 1, 1], // channels that the kernels don't take: the stock op
-    [[0, 6, 6, 4], [3, 3, 4, 4], 1, 1], // empty
   ];
   for (const [xShape, fShape, pad, strides] of shapes) {
     const x = draw(xShape).tensor as tf.Tensor4D;
@@ -90,8 +89,8 @@ Deno.test("conv2d: tfjs's convolution gives the same with our kernels registered
       else unregister();
       const loss = (a: tf.Tensor, b: tf.Tensor) =>
         tf.conv2d(a as tf.Tensor4D, b as tf.Tensor4D, strides, pad).sin().sum() as tf.Scalar;
-      const [dx, df] = x.size === 0 ? [] : tf.grads(loss)([x, f]);
-      const tensors = [tf.conv2d(x, f, strides, pad), ...(dx ? [dx, df] : [])];
+      const [dx, df] = tf.grads(loss)([x, f]);
+      const tensors = [tf.conv2d(x, f, strides, pad), dx, df];
       results.push(await Promise.all(tensors.map((tensor) => tensor.data<"float32">())));
       tf.dispose(tensors);
     }
