@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { release, run } from "../runtime/program.ts";
+import type { NewKernel } from "../runtime/registry.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import backwardSource from "./batch_norm_bwd.wgsl" with { type: "text" };
 import backwardSumsSource from "./batch_norm_bwd_sums.wgsl" with { type: "text" };
@@ -131,49 +132,46 @@ function backward(
   return outputs;
 }
 
-/** Registers the kernel with its gradient. */
-export function registerBatchNorm(): void {
-  tf.registerKernel({
-    kernelName: TRAINING,
-    backendName: "webgpu",
-    kernelFunc: ({ inputs, attrs }) =>
-      forward(inputs as unknown as TrainingInputs, attrs as unknown as BatchNormSettings),
-  });
-  tf.registerKernel({
-    kernelName: `${TRAINING}Grad`,
-    backendName: "webgpu",
-    kernelFunc: ({ inputs, attrs }) => {
-      const { relu, residual } = attrs as unknown as { relu: boolean; residual: boolean };
+/** The kernels with their gradient, for tfjs's registry. */
+export const BATCH_NORM_KERNELS: readonly NewKernel[] = [
+  {
+    name: TRAINING,
+    run: (inputs, attributes) =>
+      forward(inputs as unknown as TrainingInputs, attributes as unknown as BatchNormSettings),
+    gradient: {
+      inputsToSave: ["x", "gamma"],
+      outputsToSave: [true, true],
+      gradFunc(dys, tensors, attrs) {
+        const [x, gamma, y, saved] = tensors;
+        const dy = (dys as tf.Tensor[])[0];
+        const { relu, hasResidual } = attrs as unknown as BatchNormSettings & { hasResidual: boolean };
+        const [dx, dgamma, dbeta, dresidual] = tf.engine().runKernel(
+          `${TRAINING}Grad`,
+          { x, y, dy, saved, gamma } as unknown as tf.NamedTensorMap,
+          { relu, residual: hasResidual },
+        ) as tf.Tensor[];
+        const none = () => {
+          throw new Error("Cannot differentiate batchNorm with respect to its running statistics");
+        };
+        return {
+          x: () => dx,
+          gamma: () => dgamma,
+          beta: () => dbeta,
+          ...(hasResidual ? { residual: () => dresidual } : {}),
+          runningMean: none,
+          runningVariance: none,
+        };
+      },
+    },
+  },
+  {
+    name: `${TRAINING}Grad`,
+    run(inputs, attributes) {
+      const { relu, residual } = attributes as { relu: boolean; residual: boolean };
       return backward(inputs as unknown as Parameters<typeof backward>[0], relu, residual);
     },
-  });
-  tf.registerGradient({
-    kernelName: TRAINING,
-    inputsToSave: ["x", "gamma"],
-    outputsToSave: [true, true],
-    gradFunc(dys, tensors, attrs) {
-      const [x, gamma, y, saved] = tensors;
-      const dy = (dys as tf.Tensor[])[0];
-      const { relu, hasResidual } = attrs as unknown as BatchNormSettings & { hasResidual: boolean };
-      const [dx, dgamma, dbeta, dresidual] = tf.engine().runKernel(
-        `${TRAINING}Grad`,
-        { x, y, dy, saved, gamma } as unknown as tf.NamedTensorMap,
-        { relu, residual: hasResidual },
-      ) as tf.Tensor[];
-      const none = () => {
-        throw new Error("Cannot differentiate batchNorm with respect to its running statistics");
-      };
-      return {
-        x: () => dx,
-        gamma: () => dgamma,
-        beta: () => dbeta,
-        ...(hasResidual ? { residual: () => dresidual } : {}),
-        runningMean: none,
-        runningVariance: none,
-      };
-    },
-  });
-}
+  },
+];
 
 /** The tensors of a batch normalisation. */
 export interface BatchNormTensors {

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { TensorInfo } from "@tensorflow/tfjs";
+import { backend_util, type TensorInfo } from "@tensorflow/tfjs";
 import { release, run, WINDOW_BYTES } from "../runtime/program.ts";
+import type { KernelAttributes, Replacement } from "../runtime/registry.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import backwardFilterSource from "./conv2d_bwd_filter.wgsl" with { type: "text" };
 import backwardInputSource from "./conv2d_bwd_input.wgsl" with { type: "text" };
@@ -226,3 +227,71 @@ export function conv2dBackwardFilter(
   }
   return df!;
 }
+
+/** The geometry of a convolution; undefined for what the kernels do not take. */
+function geometryOf(
+  inputShape: number[],
+  filterShape: number[],
+  attrs: KernelAttributes,
+  ...operands: TensorInfo[]
+): Conv2dGeometry | undefined {
+  const { strides, pad, dilations = 1, dataFormat = "NHWC", dimRoundingMode } = attrs as {
+    strides: [number, number] | number;
+    pad: "valid" | "same" | number;
+    dilations?: [number, number] | number;
+    dataFormat?: "NHWC" | "NCHW";
+    dimRoundingMode?: "floor" | "round" | "ceil";
+  };
+  if (dataFormat !== "NHWC" || operands.some(({ dtype }) => dtype !== "float32")) return undefined;
+  const info = backend_util.computeConv2DInfo(
+    inputShape as [number, number, number, number],
+    filterShape as [number, number, number, number],
+    strides,
+    dilations,
+    pad,
+    dimRoundingMode,
+    false,
+    "channelsLast",
+  );
+  const geometry: Conv2dGeometry = {
+    images: info.batchSize,
+    height: info.inHeight,
+    width: info.inWidth,
+    channels: info.inChannels,
+    filterHeight: info.filterHeight,
+    filterWidth: info.filterWidth,
+    outHeight: info.outHeight,
+    outWidth: info.outWidth,
+    outChannels: info.outChannels,
+    strides: [info.strideHeight, info.strideWidth],
+    dilations: [info.dilationHeight, info.dilationWidth],
+    pad: [info.padInfo.top, info.padInfo.left],
+  };
+  const empty = geometry.images === 0 || geometry.outHeight <= 0 || geometry.outWidth <= 0;
+  return !empty && filterShape[2] === geometry.channels && takesChannels(geometry) ? geometry : undefined;
+}
+
+/** Convolution in place of tfjs's. */
+export const CONV2D_REPLACEMENTS: readonly Replacement[] = [
+  {
+    name: "Conv2D",
+    run({ x, filter }, attrs) {
+      const geometry = geometryOf(x.shape, filter.shape, attrs, x, filter);
+      return geometry && conv2dForward(x, filter, geometry);
+    },
+  },
+  {
+    name: "Conv2DBackpropInput",
+    run({ dy, filter }, attrs) {
+      const geometry = geometryOf(attrs.inputShape as number[], filter.shape, attrs, dy, filter);
+      return geometry && conv2dBackwardInput(dy, filter, geometry);
+    },
+  },
+  {
+    name: "Conv2DBackpropFilter",
+    run({ x, dy }, attrs) {
+      const geometry = geometryOf(x.shape, attrs.filterShape as number[], attrs, x, dy);
+      return geometry && conv2dBackwardFilter(x, dy, geometry);
+    },
+  },
+];
