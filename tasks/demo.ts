@@ -3,27 +3,17 @@
  *
  * @module
  */
-import { EXPR_CONVENTION } from "../data/input_convention.ts";
-import { ImageCache } from "../data/loader.ts";
-import { synthesize } from "../data/synthetic/mod.ts";
 import { EXPRESSIONS, imagePath } from "../data/aff_wild2/types.ts";
 import { defaultLayers } from "../models/layers_default.ts";
 import { PAPER_TABLE_1 } from "../models/metrics.ts";
-import { architectureFor, NETWORK_TITLES, type NetworkName } from "../models/networks.ts";
-import { type Checkpoint, loadCheckpoint } from "./run/checkpoint.ts";
-import { type Context, defineCommand, type Options, runTask } from "./run/cli.ts";
-import {
-  baselines,
-  ensembleProbabilities,
-  metricsLines,
-  predictCheckpoint,
-  scoreCombinations,
-  scoreSingles,
-} from "./run/evaluation.ts";
+import { NETWORK_TITLES } from "../models/networks.ts";
+import { defineCommand, type Options, runTask } from "./run/cli.ts";
+import { baselines, ensembleProbabilities, metricsLines, scoreSingles } from "./run/evaluation.ts";
+import { executeRun, type ExistingRun } from "./run/execute.ts";
 import { allLabels, frameSamples } from "./run/frames.ts";
-import { type Recipe, recipeFor } from "./run/recipe.ts";
+import { differingKeys, readRecord } from "./run/record.ts";
 import { type SampleFrame, writeReport } from "./run/report.ts";
-import { openSplits, requireWritable, runTraining, startDevice } from "./run/session.ts";
+import { networksOf, readRunFile, type ResolvedRun, toRunFile } from "./run/run_file.ts";
 import { comparisonTable, textTable } from "./run/table.ts";
 import type { Splits } from "./run/training.ts";
 
@@ -41,41 +31,37 @@ const command = defineCommand({
     tracks: {
       type: "integer",
       min: 6,
-      default: 200,
-      description: "people; a quarter of them for validation",
+      description: "people, a quarter of them for validation (default 200)",
     },
-    frames: { type: "integer", min: 9, default: 36, description: "frames of each track" },
-    epochs: { type: "integer", min: 1, description: "of each network, instead of 10" },
-    seed: { type: "integer", min: 0, default: 1, description: "of the data and of all training" },
+    frames: { type: "integer", min: 9, description: "frames of each track (default 36)" },
+    epochs: { type: "integer", min: 1, description: "of each network (default 10)" },
+    seed: { type: "integer", min: 0, description: "of the data and of all training (default 1)" },
   },
   examples: ["deno task demo", "deno task demo --tracks 12 --epochs 2"],
 });
 
-const NETWORKS: readonly NetworkName[] = ["cnn", "rnn", "transformer"];
+const RUN_FILE = new URL("../runs/tiny/demo.json", import.meta.url).pathname;
 
-async function trainAll(
-  splits: Splits,
-  recipes: Readonly<Record<NetworkName, Recipe>>,
-  { out, seed }: Options<typeof command.flags>,
-  context: Context,
-): Promise<Map<NetworkName, Checkpoint> | undefined> {
-  const checkpoints = new Map<NetworkName, Checkpoint>();
-  for (const network of NETWORKS) {
-    const architecture = architectureFor(network, "tiny", EXPRESSIONS.length);
-    const configuration = {
-      architecture,
-      recipe: recipes[network],
-      convention: EXPR_CONVENTION,
-      seed,
-      labelSet: "expression",
-    } as const;
-    const start = { backbone: checkpoints.get("cnn") };
-    const result = await runTraining(configuration, splits, `${out}/${network}.safetensors`, start, context);
-    result.network.dispose();
-    if (result.interrupted) return undefined;
-    checkpoints.set(network, await loadCheckpoint(result.checkpoint));
+/** The demo's run file with the flags' values in it. */
+async function configure({ out, tracks, frames, seed, epochs }: Options<typeof command.flags>) {
+  return await readRunFile(RUN_FILE, [
+    `data.root=${JSON.stringify(`${out}/data`)}`,
+    ...Object.entries({ tracks, frames, seed }).filter(([, value]) => value !== undefined)
+      .map(([key, value]) => `data.synthetic.${key}=${value}`),
+    ...(seed === undefined ? [] : [`seed=${seed}`]),
+    ...(epochs === undefined ? [] : [`recipe.epochs=${epochs}`]),
+  ]);
+}
+
+/** An interrupted demo of the same configuration is gone on with; anything else is made anew. */
+async function existingRun(out: string, run: ResolvedRun): Promise<ExistingRun> {
+  try {
+    const record = await readRecord(`${out}/record.json`);
+    const same = differingKeys(record.run, toRunFile(run)).length === 0;
+    return same && record.status !== "finished" ? "resume" : "overwrite";
+  } catch {
+    return "overwrite"; // there is none, or none that can be gone on with
   }
-  return checkpoints;
 }
 
 /** Frames of all validation tracks, evenly spaced, with the ensemble's probabilities. */
@@ -102,44 +88,19 @@ async function sampleFrames(
 
 await runTask(command, Deno.args, async (options, context) => {
   const startedAt = performance.now();
-  const { out, tracks, frames, seed, epochs, dryRun } = options;
-  const recipes = Object.fromEntries(NETWORKS.map((network) => {
-    const recipe = recipeFor(network, "tiny");
-    return [network, { ...recipe, epochs: epochs ?? recipe.epochs }];
-  })) as Record<NetworkName, Recipe>;
-  context.log(JSON.stringify({ out, tracks, frames, seed, recipes }));
-  if (dryRun) return { dryRun: true };
+  const { out } = options;
+  const run = await configure(options);
+  context.log(JSON.stringify({ out, ...toRunFile(run) as object }));
+  if (options.dryRun) return { dryRun: true };
   const reportPath = `${out}/report.html`;
-  await requireWritable(reportPath);
-  const adapter = await startDevice(context);
   context.log(`kernels: ${defaultLayers.name}`);
+  const result = await executeRun(run, { out, existing: await existingRun(out, run) }, context);
+  const { adapter, splits, probabilities, ensemble: rows, record } = result;
+  if (result.interrupted) return { adapter: adapter.description, interrupted: true };
 
-  const drawing = context.progress("drawing faces", tracks * frames);
-  const data = `${out}/data`;
-  const onProgress = (done: number) => drawing.update(done);
-  const set = await synthesize({
-    out: data,
-    tracks,
-    frames,
-    seed,
-    balanced: true,
-    onProgress,
-    signal: context.signal,
-  });
-  drawing.finish();
-  context.log(`${set.reused ? "kept" : "drew"} ${set.images} face crops in ${data}`);
-  const splits = await openSplits(data, "expression", ["train", "validation"], context);
-  const checkpoints = await trainAll(splits, recipes, options, context);
-  if (checkpoints === undefined) return { adapter: adapter.description, interrupted: true };
-
-  const probabilities = new Map<NetworkName, Float32Array>();
-  const cache = new ImageCache(1 << 28);
-  for (const [network, checkpoint] of checkpoints) {
-    probabilities.set(network, await predictCheckpoint(checkpoint, splits.validation, context, cache));
-  }
-  const rows = scoreCombinations(probabilities, splits.validation);
   const full = rows[rows.length - 1];
   const { majority, uniform } = baselines(splits.validation);
+  const networks = networksOf(run);
   const singles = [
     ...scoreSingles(probabilities, splits.validation),
     { name: "majority class", ...majority },
@@ -153,17 +114,15 @@ await runTask(command, Deno.args, async (options, context) => {
       { name, f1, accuracy, score },
     ) => [name, ...[f1, accuracy, score].map((value) => value.toFixed(4))]),
   ).forEach((line) => context.log(line));
-  const where = `balanced synthetic faces, ${splits.validation.tracks.length} held-out people (seed ${seed})`;
+  const where =
+    `balanced synthetic faces, ${splits.validation.tracks.length} held-out people (seed ${run.seed})`;
   context.log(`\nTable 1; ours was measured on ${where}, the paper's on Aff-Wild2's validation set`);
   comparisonTable(rows, PAPER_TABLE_1).forEach((line) => context.log(line));
-  const learned = singles.slice(0, NETWORKS.length).every(({ score }) => score > 1.5 * majority.score);
+  const learned = singles.slice(0, networks.length).every(({ score }) => score > 1.5 * majority.score);
+  const bar = `1.5 times the majority class (${majority.score.toFixed(4)})`;
   const conclusion = learned
-    ? `All networks learned: each scores over 1.5 times the majority class (${
-      majority.score.toFixed(4)
-    }) on people they never saw.`
-    : `Not all networks learned: one scores less than 1.5 times the majority class (${
-      majority.score.toFixed(4)
-    }).`;
+    ? `All networks learned: each scores over ${bar} on people they never saw.`
+    : `Not all networks learned: one scores less than ${bar}.`;
   context.log(conclusion);
   const seconds = (performance.now() - startedAt) / 1000;
   await writeReport(reportPath, {
@@ -179,18 +138,22 @@ await runTask(command, Deno.args, async (options, context) => {
     rows,
     singles,
     published: PAPER_TABLE_1,
-    curves: [...checkpoints].map(([network, { history }]) => ({ name: NETWORK_TITLES[network], history })),
+    curves: networks.map((network) => ({
+      name: NETWORK_TITLES[network],
+      history: record.networks[network]!.epochs,
+    })),
     confusion: full.metrics.confusion,
     perClassF1: full.metrics.perClassF1,
     samples: await sampleFrames(splits.validation, ensembleProbabilities(full, probabilities)),
   });
-  context.log(`report: ${reportPath}`);
+  context.log(`record: ${result.recordPath}\nreport: ${reportPath}`);
   return {
     seconds: Math.round(seconds * 10) / 10,
     adapter: adapter.description,
     rows: rows.map(({ name, f1, accuracy, score }) => ({ name, f1, accuracy, score })),
     majority_score: majority.score,
     learned,
+    record: result.recordPath,
     report: reportPath,
   };
 });

@@ -1,52 +1,52 @@
 /**
- * `deno task train cnn|rnn|transformer`: trains one network on Aff-Wild2's layout.
+ * `deno task train`: one network from flags, or a whole run from a run file, on Aff-Wild2's layout.
  *
  * @module
  */
-import { ACTION_UNITS, EXPRESSIONS } from "../data/aff_wild2/types.ts";
-import { EXPR_CONVENTION } from "../data/input_convention.ts";
-import { type Architecture, architectureFor, type NetworkName } from "../models/networks.ts";
+import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
-import { type Recipe, recipeFor } from "./run/recipe.ts";
-import {
-  loadNetworkCheckpoint,
-  openSplits,
-  type RunConfiguration,
-  runTraining,
-  startDevice,
-} from "./run/session.ts";
+import { executeRun, type ExistingRun } from "./run/execute.ts";
 
 const command = defineCommand({
   task: "train",
-  summary: "Trains one network on a folder in Aff-Wild2's layout and keeps its checkpoint.",
+  summary:
+    "Trains one network, or all of a run file, on a folder in Aff-Wild2's layout; keeps checkpoints and a record.",
   positionals: [{
     name: "network",
-    description: "cnn: ResNet50; rnn: CNN-RNN; transformer: CNN-Transformer",
+    description: "cnn: ResNet50; rnn: CNN-RNN; transformer: CNN-Transformer; or --run FILE",
     choices: ["cnn", "rnn", "transformer"],
-    required: true,
   }],
   flags: {
-    data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
-    out: { type: "string", placeholder: "DIR", default: "out/train", description: "where checkpoints go" },
+    run: { type: "string", placeholder: "FILE", description: "a run file, e.g. runs/tiny/demo.json" },
+    set: {
+      type: "list",
+      placeholder: "KEY=VALUE",
+      description: "changes a run file's key, e.g. recipe.lr=1e-3",
+    },
+    data: { type: "string", placeholder: "DIR", description: "the data's root folder" },
+    out: {
+      type: "string",
+      placeholder: "DIR",
+      description: "for checkpoints and record (default out/<name>)",
+    },
+    resume: { type: "boolean", description: "go on with the run in --out" },
+    overwrite: { type: "boolean", description: "replace the run in --out" },
     preset: {
       type: "string",
       choices: ["paper", "tiny"],
-      default: "paper",
-      description: "paper: width 64, 224 pixels; tiny: width 16, 48 pixels",
+      description: "paper (default): width 64, 224 pixels; tiny: width 16, 48 pixels",
     },
     labelSet: {
       type: "string",
       choices: ["expression", "action_units"],
-      default: "expression",
-      description: "which annotations are learned",
+      description: "which annotations are learned (default expression)",
     },
     backbone: {
       type: "string",
       placeholder: "FILE",
       description: "CNN checkpoint: the frozen backbone of rnn, transformer",
     },
-    resume: { type: "boolean", description: "go on from the checkpoint in --out" },
-    seed: { type: "integer", min: 0, default: 1, description: "of weights, order, augmentation and dropout" },
+    seed: { type: "integer", min: 0, description: "of weights, order, augmentation and dropout (default 1)" },
     epochs: { type: "integer", min: 1, description: "instead of the preset's" },
     batchSize: {
       type: "integer",
@@ -61,64 +61,95 @@ const command = defineCommand({
   },
   examples: [
     "deno task train cnn --data Aff-Wild2",
-    "deno task train rnn --data Aff-Wild2 --backbone out/train/cnn.safetensors",
+    "deno task train rnn --data Aff-Wild2 --backbone out/cnn/cnn.safetensors",
+    "deno task train --run runs/paper/all_three.json --set recipe.lr=1e-3 --seed 2",
   ],
 });
 
 type TrainOptions = Options<typeof command.flags>;
 
-/** The values of `changes` that are given, over `base`. */
-function override<T extends object>(base: T, changes: Partial<T>): T {
-  return {
-    ...base,
-    ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)),
-  };
-}
-
-function configure(network: NetworkName, options: TrainOptions): RunConfiguration {
-  const { labelSet, preset, epochs, batchSize, learningRate, width, size, stride, window, seed } = options;
-  if (window !== undefined && window % 2 === 0) {
-    throw new UserError(
-      `Cannot run train: --window is ${window}; expected an odd number, which has a middle frame`,
-    );
-  }
-  const classes = labelSet === "expression" ? EXPRESSIONS.length : ACTION_UNITS.length;
-  const architecture = override<Architecture>(architectureFor(network, preset, classes), { width, size });
-  const temporal = network === "cnn" ? {} : { stride, window };
-  const recipe = override<Recipe>(recipeFor(network, preset, labelSet), {
+/** The flags that stand for keys of a run file, as overrides. */
+function overridesOf(options: TrainOptions, network: string | undefined): string[] {
+  const {
+    data,
+    labelSet,
+    preset,
+    backbone,
+    seed,
     epochs,
     batchSize,
     learningRate,
-    ...temporal,
-  });
-  return { architecture, recipe, convention: EXPR_CONVENTION, seed, labelSet };
+    width,
+    size,
+    stride,
+    window,
+  } = options;
+  const architecture = (key: string) => `models.${network}.architecture.${key}`;
+  const flags: [string, string | number | undefined][] = [
+    ["data.root", data],
+    ["data.labelSet", labelSet],
+    ["preset", preset],
+    ["backbone", backbone],
+    ["seed", seed],
+    ["recipe.epochs", epochs],
+    ["recipe.batchSize", batchSize],
+    ["recipe.lr", learningRate],
+    ["recipe.stride", stride],
+    ["recipe.window", window],
+    [architecture("width"), width],
+    [architecture("size"), size],
+  ];
+  const given = flags.filter(([, value]) => value !== undefined);
+  return [...given.map(([key, value]) => `${key}=${JSON.stringify(value)}`), ...options.set];
+}
+
+async function configure(options: TrainOptions): Promise<ResolvedRun> {
+  const network: string | undefined = options.arguments[0];
+  if ((options.run === undefined) === (network === undefined)) {
+    throw new UserError(
+      "Cannot run train: expected either a network (cnn, rnn, transformer) or --run FILE" +
+        (network === undefined ? "" : ", not both"),
+    );
+  }
+  if (options.run !== undefined) {
+    if (options.width !== undefined || options.size !== undefined) {
+      throw new UserError(
+        "Cannot run train: --width and --size go with a network's name; expected --set models.cnn.architecture.width=N",
+      );
+    }
+    return await readRunFile(options.run, overridesOf(options, network));
+  }
+  if (options.data === undefined) {
+    throw new UserError("Cannot run train: --data is missing; expected --data DIR");
+  }
+  return resolveRun({ name: network, models: { [network]: {} } }, "the flags", overridesOf(options, network));
 }
 
 await runTask(command, Deno.args, async (options, context) => {
-  const network = options.arguments[0] as NetworkName;
-  const configuration = configure(network, options);
-  const path = `${options.out}/${network}.safetensors`;
-  context.log(JSON.stringify({ data: options.data, checkpoint: path, ...configuration }, null, 2));
-  if (options.dryRun) return { dryRun: true };
-  if (network !== "cnn" && options.backbone === undefined && !options.resume) {
+  const run = await configure(options);
+  const out = options.out ?? `out/${run.name}`;
+  if (options.resume && options.overwrite) {
     throw new UserError(
-      `Cannot run train ${network}: --backbone is missing; expected the checkpoint of a trained cnn`,
+      "Cannot run train: --resume and --overwrite exclude each other; expected one of them",
     );
   }
-  const resume = options.resume ? await loadNetworkCheckpoint(path, [network]) : undefined;
-  const backbone = options.backbone === undefined
-    ? undefined
-    : await loadNetworkCheckpoint(options.backbone, ["cnn"]);
-  const splits = await openSplits(options.data, options.labelSet, ["train", "validation"], context);
-  const adapter = await startDevice(context);
-  const result = await runTraining(configuration, splits, path, { resume, backbone }, context);
-  const last = result.history.at(-1);
+  const existing: ExistingRun = options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse";
+  context.log(JSON.stringify({ out, ...toRunFile(run) as object }, null, 2));
+  if (options.dryRun) return { dryRun: true };
+  const { record, recordPath, adapter, interrupted } = await executeRun(run, { out, existing }, context);
   return {
     adapter: adapter.description,
-    checkpoint: path,
-    epochs: result.history.length,
-    validation: last &&
-      { f1: last.validationF1, accuracy: last.validationAccuracy, score: last.validationScore },
-    ...(result.interrupted ? { interrupted: true } : {}),
+    record: recordPath,
+    networks: Object.fromEntries(
+      networksOf(run).map((network) => {
+        const outcome = record.networks[network];
+        return [
+          network,
+          outcome && { checkpoint: outcome.checkpoint, epochs: outcome.epochs.length, ...outcome.scores },
+        ];
+      }),
+    ),
+    ...(record.ensemble.length > 0 ? { ensemble: record.ensemble } : {}),
+    ...(interrupted ? { interrupted: true } : {}),
   };
 });

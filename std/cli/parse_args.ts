@@ -1,6 +1,6 @@
 /**
- * Offline stand-in for the part of `jsr:@std/cli/parse-args` that Fervid uses: `string`, `boolean`, `alias`,
- * `default`, `negatable`, `unknown`, `stopEarly`, and `--`. Delete the `links` line in `deno.json` to use the published package.
+ * Offline stand-in for the part of `jsr:@std/cli/parse-args` that Fervid uses: `string`, `boolean`, `collect`,
+ * `alias`, `default`, `negatable`, `unknown`, `stopEarly`, and `--`. Delete the `links` line in `deno.json` to use the published package.
  *
  * @module
  */
@@ -16,6 +16,8 @@ export interface ParseOptions {
   string?: readonly string[];
   /** boolean flags that `--no-<name>` sets to false */
   negatable?: readonly string[];
+  /** flags that may be given several times; their values are kept as an array */
+  collect?: readonly string[];
   alias?: Readonly<Record<string, string>>;
   default?: Readonly<Record<string, unknown>>;
   /** true: what follows the first positional argument is positional */
@@ -26,15 +28,18 @@ export interface ParseOptions {
 
 /** Parses command-line arguments. */
 export function parseArgs(args: readonly string[], options: ParseOptions = {}): Args {
-  const { boolean = [], string = [], negatable = [], alias = {}, stopEarly = false, unknown } = options;
+  const { boolean = [], string = [], collect = [], negatable = [], alias = {}, stopEarly = false, unknown } =
+    options;
   const canonical = new Map<string, string>();
   for (const [from, to] of Object.entries(alias)) canonical.set(from, to);
   const parsed: Args = { _: [] };
-  const set = (name: string, value: unknown) => {
+  const set = (name: string, given: unknown) => {
+    const value = collect.includes(name) ? [...parsed[name] as unknown[] ?? [], given] : given;
     parsed[name] = value;
     for (const [from, to] of canonical) if (to === name) parsed[from] = value;
   };
   for (const name of boolean) set(name, false);
+  for (const name of collect) parsed[name] = [];
   for (const [name, value] of Object.entries(options.default ?? {})) set(name, value);
 
   let i = 0;

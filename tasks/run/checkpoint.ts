@@ -1,6 +1,7 @@
 /**
  * Checkpoints: weights, momenta, position and history of a run in one `.safetensors`, written to a temporary file,
- * flushed and renamed, so that a crash leaves the previous one intact.
+ * flushed and renamed, so that a crash leaves the previous one intact. The one before is kept beside it. Random
+ * numbers are counter-based (seed, epoch, step), so the position is all of their state.
  *
  * @module
  */
@@ -9,6 +10,7 @@ import type { Sgd } from "../../models/optimizer.ts";
 import { type HostTensor, readSafetensors, writeSafetensors } from "../../models/weights/safetensors.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import type { LabelSet } from "../../data/aff_wild2/types.ts";
+import { UserError } from "./cli.ts";
 import type { EpochRecord, Position } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 
@@ -35,10 +37,15 @@ export interface Checkpoint extends CheckpointHeader {
   readonly momenta: Map<string, HostTensor>;
 }
 
+/** Where the checkpoint before the one at `path` is kept. */
+export function previousPath(path: string): string {
+  return path.replace(/\.safetensors$/, "") + ".previous.safetensors";
+}
+
 /**
- * Writes a checkpoint.
+ * Writes a checkpoint and keeps the one that was there as the previous one. At no moment is there none.
  *
- * @throws {Deno.errors.PermissionDenied} or another `Deno.errors` if the folder cannot be written
+ * @throws {UserError} if it cannot be written, e.g. on a full disk; the checkpoint that was there stays
  */
 export async function saveCheckpoint(
   path: string,
@@ -49,7 +56,33 @@ export async function saveCheckpoint(
   const tensors = await network.parameters.toHost();
   for (const [name, tensor] of await optimizer.toHost()) tensors.set(MOMENTUM_PREFIX + name, tensor);
   const metadata = { format: FORMAT, version: String(VERSION), header: JSON.stringify(header) };
-  await writeSafetensors(path, tensors, metadata);
+  try {
+    await keepPrevious(path);
+    await writeSafetensors(path, tensors, metadata);
+  } catch (error) {
+    const { epoch, step } = header.position;
+    throw new UserError(
+      `Cannot write the checkpoint of epoch ${epoch + 1}, step ${step}, to ${path}: ${
+        (error as Error).message
+      }; ` +
+        `the one before it is kept: free some space and go on with --resume`,
+    );
+  }
+}
+
+/** Gives the current checkpoint a second name; the write that follows replaces the first. */
+async function keepPrevious(path: string): Promise<void> {
+  const link = `${previousPath(path)}.tmp`;
+  await Deno.remove(link).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  try {
+    await Deno.link(path, link);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return; // this is the first checkpoint
+    await Deno.copyFile(path, link); // a file system without hard links
+  }
+  await Deno.rename(link, previousPath(path));
 }
 
 /**

@@ -9,7 +9,8 @@ import { createProgress, type Progress } from "./progress.ts";
 
 /** One flag of a task. */
 export interface Flag {
-  readonly type: "string" | "integer" | "number" | "boolean";
+  /** `list`: a text that may be given several times */
+  readonly type: "string" | "integer" | "number" | "boolean" | "list";
   readonly description: string;
   readonly default?: string | number | boolean;
   readonly required?: boolean;
@@ -41,11 +42,12 @@ export interface Command<F extends Readonly<Record<string, Flag>> = Readonly<Rec
 }
 
 type Value<T extends Flag> = T["type"] extends "boolean" ? boolean
+  : T["type"] extends "list" ? readonly string[]
   : T["type"] extends "string" ? (T["choices"] extends readonly (infer C)[] ? C : string)
   : number;
 type HasValue<T extends Flag> = T extends { required: true } ? true
   : T extends { default: string | number | boolean } ? true
-  : T extends { type: "boolean" } ? true
+  : T extends { type: "boolean" | "list" } ? true
   : false;
 
 /** The options of a command: flags that always have a value, and those that may be undefined. */
@@ -134,6 +136,7 @@ export function parseCommand<F extends Readonly<Record<string, Flag>>>(
       "dry-run",
     ],
     string: [...flags.filter(({ flag }) => flag.type !== "boolean").map(({ option }) => option), "_"],
+    collect: flags.filter(({ flag }) => flag.type === "list").map(({ option }) => option),
     alias: { h: "help" },
     unknown(arg: string) {
       if (!arg.startsWith("-") || arg === "-") return true;
@@ -164,6 +167,7 @@ function unknownFlag(arg: string, known: readonly string[], task: string): UserE
 
 function parseValue(given: unknown, flag: Flag, option: string, task: string): unknown {
   if (flag.type === "boolean") return given === true;
+  if (flag.type === "list") return given as string[];
   if (given === undefined) return flag.default;
   const wrong = (wanted: string) =>
     new UserError(

@@ -13,7 +13,7 @@ import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
 import type { Context } from "./cli.ts";
 import { allLabels, trackNumbers } from "./frames.ts";
 import { type Metrics, predictFrames } from "./inference.ts";
-import { frameOptions } from "./session.ts";
+import { featureFolder, frameOptions } from "./session.ts";
 import { type ResultRow, textTable } from "./table.ts";
 
 /** The probabilities of a checkpoint's network on all kept frames: [frames, classes]. */
@@ -33,7 +33,7 @@ export async function predictCheckpoint(
     return await predictFrames(network, dataset, {
       ...frameOptions(checkpoint, context, cache),
       window: checkpoint.recipe.window,
-      spill: `${checkpoint.path}.features`,
+      features: featureFolder(checkpoint.path),
       onProgress: (done) => progress.update(done),
     });
   } finally {
@@ -65,12 +65,18 @@ export interface EnsembleRow extends ResultRow {
 export function scoreCombinations(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
   dataset: Dataset,
+  options: { step?: number; folds?: number } = {},
 ): EnsembleRow[] {
   const labels = allLabels(dataset);
   const tracks = trackNumbers(dataset);
   return COMBINATIONS.filter(({ networks }) => networks.every((network) => probabilities.has(network)))
     .map(({ name, networks }) => {
-      const search: WeightSearch = searchWeights(networks.map((n) => probabilities.get(n)!), labels, tracks);
+      const search: WeightSearch = searchWeights(
+        networks.map((n) => probabilities.get(n)!),
+        labels,
+        tracks,
+        options,
+      );
       const { f1, accuracy, score } = search.honest;
       const optimisticScore = search.optimistic.score;
       return {

@@ -1,12 +1,15 @@
 /**
  * The frozen backbone's features of every kept frame, computed once and not once per window (a frame is in up to
- * nine windows). They stay in memory where they fit and go to a file where they don't: 2.6 million frames of
- * 2048 floats take 21 GB.
+ * nine windows) and kept on disk for the next network or run. Where they fit they are read into memory; 2.6 million
+ * frames of 2048 floats take 21 GB.
  *
  * @module
  */
-import type { Dataset } from "../../data/aff_wild2/types.ts";
+import { createHash } from "node:crypto";
+import { type Dataset, imagePath } from "../../data/aff_wild2/types.ts";
+import { isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import type { ResNet50 } from "../../models/resnet50.ts";
+import { hashTensors } from "./fingerprint.ts";
 import { type FrameOptions, frameSamples, overFrames } from "./frames.ts";
 
 /** Features up to this size are kept in memory. */
@@ -18,7 +21,7 @@ export interface FeatureStore {
   readonly width: number;
   /** The features of the given rows: [rows, D]. */
   gather(rows: ArrayLike<number>): Promise<Float32Array>;
-  /** Frees the memory or deletes the file. */
+  /** Closes the file, if there is one. */
   close(): void;
 }
 
@@ -26,13 +29,9 @@ class MemoryStore implements FeatureStore {
   readonly width: number;
   readonly #values: Float32Array;
 
-  constructor(rows: number, width: number) {
+  constructor(values: Float32Array, width: number) {
     this.width = width;
-    this.#values = new Float32Array(rows * width);
-  }
-
-  put(first: number, rows: Float32Array): void {
-    this.#values.set(rows, first * this.width);
+    this.#values = values;
   }
 
   gather(rows: ArrayLike<number>): Promise<Float32Array> {
@@ -52,10 +51,10 @@ class FileStore implements FeatureStore {
   readonly #path: string;
   readonly #file: Deno.FsFile;
 
-  constructor(path: string, width: number) {
+  constructor(path: string, width: number, create: boolean) {
     this.width = width;
     this.#path = path;
-    this.#file = Deno.openSync(path, { read: true, write: true, create: true, truncate: true });
+    this.#file = Deno.openSync(path, create ? { write: true, create, truncate: true } : { read: true });
   }
 
   put(first: number, rows: Float32Array): void {
@@ -87,32 +86,73 @@ class FileStore implements FeatureStore {
 
   close(): void {
     this.#file.close();
-    Deno.removeSync(this.#path);
   }
 }
 
 /**
- * Runs the backbone in evaluation mode over every kept frame.
+ * Names what features depend on: the backbone's weights, the input convention and size, and the images, by name,
+ * size and time of change.
+ */
+async function featureKey(
+  network: TemporalNetwork,
+  dataset: Dataset,
+  { size, convention }: Pick<FrameOptions, "size" | "convention">,
+): Promise<string> {
+  const tensors = await network.parameters.toHost();
+  const weights = new Map([...tensors].filter(([name]) => isBackboneParameter(name)));
+  const hash = createHash("sha256").update(`${hashTensors(weights)} ${JSON.stringify(convention)} ${size}`);
+  for (const track of dataset.tracks) {
+    for (let i = 0; i < track.frames.length; i++) {
+      const path = imagePath(track, i);
+      const { size: bytes, mtime } = Deno.statSync(path);
+      hash.update(`${path} ${bytes} ${mtime?.getTime()}`);
+    }
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+/**
+ * The features of every kept frame by the backbone in evaluation mode: from the cache if it has them, else computed
+ * and put there. A file in the cache is whole: it is written under a temporary name.
  *
- * @param spill the file to use where memory does not suffice
+ * @param folder the cache
  * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
  */
-export async function computeFeatures(
-  backbone: ResNet50,
+export async function openFeatures(
+  network: TemporalNetwork,
   dataset: Dataset,
-  spill: string,
+  folder: string,
   options: FrameOptions,
 ): Promise<FeatureStore> {
+  const { backbone } = network;
   const rows = frameSamples(dataset).count;
   const width = backbone.featureWidth;
-  const store = rows * width * 4 <= MEMORY_BYTES ? new MemoryStore(rows, width) : new FileStore(spill, width);
+  const path = `${folder}/${await featureKey(network, dataset, options)}.f32`;
+  if (await sizeOf(path) !== rows * width * 4) {
+    await Deno.mkdir(folder, { recursive: true });
+    const temporary = `${path}.tmp`;
+    const file = new FileStore(temporary, width, true);
+    try {
+      const compute = (images: Parameters<ResNet50["features"]>[0]) =>
+        backbone.features(images, { training: false });
+      await overFrames(dataset, options, compute, (first, values) => file.put(first, values));
+    } catch (error) {
+      file.close();
+      await Deno.remove(temporary);
+      throw error;
+    }
+    file.close();
+    await Deno.rename(temporary, path);
+  }
+  if (rows * width * 4 > MEMORY_BYTES) return new FileStore(path, width, false);
+  return new MemoryStore(new Float32Array((await Deno.readFile(path)).buffer), width);
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    const compute = (images: Parameters<ResNet50["features"]>[0]) =>
-      backbone.features(images, { training: false });
-    await overFrames(dataset, options, compute, (first, values) => store.put(first, values));
+    return (await Deno.stat(path)).size;
   } catch (error) {
-    store.close();
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  return store;
 }

@@ -15,7 +15,7 @@ import {
   expressionMetrics,
 } from "../../models/metrics.ts";
 import { CnnNetwork, type Network, type TemporalNetwork } from "../../models/networks.ts";
-import { computeFeatures, type FeatureStore } from "./features.ts";
+import { type FeatureStore, openFeatures } from "./features.ts";
 import { allLabels, type FrameOptions, overFrames } from "./frames.ts";
 
 const WINDOWS_PER_BATCH = 256;
@@ -29,7 +29,7 @@ function probabilitiesOf(logits: tf.Tensor2D, labelSet: LabelSet): tf.Tensor2D {
 /**
  * The probabilities of all kept frames.
  *
- * @param spill a file for features that do not fit into memory
+ * @param features the folder of cached features
  * @param window frames per window of a temporal network
  * @returns [frames, classes]
  * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
@@ -37,10 +37,10 @@ function probabilitiesOf(logits: tf.Tensor2D, labelSet: LabelSet): tf.Tensor2D {
 export async function predictFrames(
   network: Network,
   dataset: Dataset,
-  options: FrameOptions & { window: number; spill: string },
+  options: FrameOptions & { window: number; features: string },
 ): Promise<Float32Array> {
   if (network instanceof CnnNetwork) return await predictImages(network, dataset, options);
-  const features = await computeFeatures(network.backbone, dataset, options.spill, options);
+  const features = await openFeatures(network, dataset, options.features, options);
   try {
     return await predictWindows(network, dataset, features, options.window, options.signal);
   } finally {

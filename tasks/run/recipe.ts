@@ -27,7 +27,7 @@ export interface Recipe {
   readonly batchSize: number;
   /** an epoch takes at most this many, drawn anew each epoch: neighbouring frames are near copies; null = all */
   readonly samplesPerEpoch: number | null;
-  readonly learningRate: number;
+  readonly lr: number;
   /** steps over which the rate rises from 0 at the beginning; 0 = none */
   readonly warmupSteps: number;
   /** epochs after which the rate is multiplied by `gamma` */
@@ -47,7 +47,7 @@ const PAPER: Recipe = {
   epochs: 10,
   batchSize: 96,
   samplesPerEpoch: null,
-  learningRate: 5e-4,
+  lr: 5e-4,
   warmupSteps: 0,
   milestones: [2, 4, 8],
   gamma: 0.1,
@@ -63,7 +63,7 @@ const TINY: Recipe = {
   ...PAPER,
   batchSize: 16,
   samplesPerEpoch: 1280,
-  learningRate: 0.03,
+  lr: 0.03,
   warmupSteps: 20,
   milestones: [7, 9],
   augmentation: { scale: [0.8, 1], ratio: [0.9, 1.1], flip: 0.5 },
@@ -75,10 +75,10 @@ const TINY: Recipe = {
  */
 export function recipeFor(network: NetworkName, preset: Preset, labelSet: LabelSet = "expression"): Recipe {
   const paper = preset === "paper";
-  const units = paper && labelSet === "action_units" ? { learningRate: 1e-4, batchSize: 48 } : {};
+  const units = paper && labelSet === "action_units" ? { lr: 1e-4, batchSize: 48 } : {};
   const base = { ...(paper ? PAPER : TINY), ...units };
   if (network === "cnn") return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
-  if (!paper) return { ...temporal, batchSize: 32, samplesPerEpoch: 640, learningRate: 0.03 };
-  return labelSet === "expression" ? { ...temporal, learningRate: 1e-3 } : temporal;
+  if (!paper) return { ...temporal, batchSize: 32, samplesPerEpoch: 640, lr: 0.03 };
+  return labelSet === "expression" ? { ...temporal, lr: 1e-3 } : temporal;
 }

@@ -15,15 +15,16 @@ import {
   isBackboneParameter,
   type Network,
   NETWORK_TITLES,
+  type TemporalNetwork,
 } from "../../models/networks.ts";
-import type { ResNet50 } from "../../models/resnet50.ts";
 import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
-import { computeFeatures, type FeatureStore } from "./features.ts";
+import { type FeatureStore, openFeatures } from "./features.ts";
+import { hashTensors } from "./fingerprint.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
-import { train } from "./trainer.ts";
+import { train, type TrainingResult } from "./trainer.ts";
 import { cnnRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
 
 /** Decoded images up to this size are kept in memory between epochs. */
@@ -38,14 +39,14 @@ export interface RunConfiguration {
   readonly convention: InputConvention;
   readonly seed: number;
   readonly labelSet: LabelSet;
+  /** steps between checkpoints */
+  readonly checkpointEvery: number;
 }
 
 /** A finished or interrupted run. */
-export interface RunResult {
-  readonly network: Network;
+export interface RunResult extends TrainingResult {
   readonly checkpoint: string;
-  readonly history: readonly EpochRecord[];
-  readonly interrupted: boolean;
+  readonly weightsSha256: string;
 }
 
 /** Starts the device and says on what: the first line of every log. */
@@ -95,10 +96,16 @@ export function loadBackbone(network: Network, cnn: Checkpoint, convention: Inpu
   network.parameters.load(new Map(weights), isBackboneParameter);
 }
 
+/** The folder of cached features beside a checkpoint. */
+export function featureFolder(checkpoint: string): string {
+  return `${checkpoint.replace(/[^/]*$/, "")}features`;
+}
+
 /**
  * Trains one network and keeps its checkpoint at `path`.
  *
  * @param start a trained CNN for a temporal network's backbone, and a checkpoint to go on from
+ * @param onEpoch called after each epoch with all of them
  * @throws {UserError} if the checkpoint is of another model; {DivergenceError} if the loss is not finite
  */
 export async function runTraining(
@@ -107,52 +114,49 @@ export async function runTraining(
   path: string,
   start: { backbone?: Checkpoint; resume?: Checkpoint },
   context: Context,
-  options: FrameOptions = frameOptions(configuration, context),
+  options: FrameOptions,
+  onEpoch: (history: readonly EpochRecord[]) => Promise<void>,
 ): Promise<RunResult> {
   const { architecture, recipe, convention, seed } = configuration;
   const { backbone, resume } = start;
   if (resume !== undefined) requireSameArchitecture(resume, architecture);
-  await requireWritable(path);
   const network = createNetwork(architecture, seed);
-  if (resume !== undefined) network.parameters.load(resume.weights);
-  else if (backbone !== undefined) loadBackbone(network, backbone, convention);
   const stores: FeatureStore[] = [];
   let run: NetworkRun | undefined;
   try {
+    if (resume !== undefined) network.parameters.load(resume.weights);
+    else if (backbone !== undefined) loadBackbone(network, backbone, convention);
     if (network instanceof CnnNetwork) {
       run = cnnRun(network, splits, recipe, seed, options);
     } else {
       for (const split of ["train", "validation"] as const) {
-        stores.push(
-          await featuresOf(network.backbone, splits[split], `${path}.${split}.features`, options, context),
-        );
+        stores.push(await featuresOf(network, splits[split], featureFolder(path), options, context));
       }
       run = temporalRun(network, splits, { train: stores[0], validation: stores[1] }, recipe, seed);
     }
     if (resume !== undefined) run.optimizer.load(resume.momenta);
-    const result = await loop(run, configuration, network, path, resume, context);
-    return { network, checkpoint: path, ...result };
-  } catch (error) {
-    network.dispose();
-    throw error;
+    const result = await loop(run, configuration, network, path, resume, context, onEpoch);
+    const weightsSha256 = hashTensors(await network.parameters.toHost());
+    return { checkpoint: path, weightsSha256, ...result };
   } finally {
+    network.dispose();
     run?.optimizer.dispose();
     stores.forEach((store) => store.close());
   }
 }
 
-/** Computes features, showing how far it is. */
+/** Opens or computes features, showing how far it is. */
 async function featuresOf(
-  backbone: ResNet50,
+  network: TemporalNetwork,
   dataset: Dataset,
-  spill: string,
+  folder: string,
   options: FrameOptions,
   context: Context,
 ): Promise<FeatureStore> {
   const progress = context.progress(`${dataset.split} features`, frameSamples(dataset).count);
   const onProgress = (done: number) => progress.update(done);
   try {
-    return await computeFeatures(backbone, dataset, spill, { ...options, onProgress });
+    return await openFeatures(network, dataset, folder, { ...options, onProgress });
   } finally {
     progress.finish();
   }
@@ -165,15 +169,20 @@ async function loop(
   path: string,
   resume: Checkpoint | undefined,
   context: Context,
-): Promise<{ history: readonly EpochRecord[]; interrupted: boolean }> {
-  const { recipe } = configuration;
+  onEpoch: (history: readonly EpochRecord[]) => Promise<void>,
+): Promise<TrainingResult> {
+  const { recipe, checkpointEvery } = configuration;
   const title = NETWORK_TITLES[configuration.architecture.network];
   const progress = context.progress(title, recipe.epochs * run.stepsPerEpoch);
   const result = await train(
     {
       ...run,
-      checkpoint: (position, history) =>
-        saveCheckpoint(path, { ...configuration, position, history }, network, run.optimizer),
+      checkpointEvery,
+      async checkpoint(position, history) {
+        const { checkpointEvery: _, ...header } = configuration;
+        await saveCheckpoint(path, { ...header, position, history }, network, run.optimizer);
+        await onEpoch(history);
+      },
       onStep: (done, note) => progress.update(done, note),
       onEpoch: (record) => context.log(epochLine(title, record, recipe.epochs)),
       signal: context.signal,

@@ -20,14 +20,25 @@ export interface StepInput {
   describe(): string;
 }
 
+/** How a network does on the validation split. */
+export interface Validation {
+  readonly score: number;
+  readonly f1: number;
+  readonly accuracy: number;
+  /** [frames, classes] of all kept frames */
+  readonly probabilities: Float32Array;
+}
+
 /** What a network brings to the loop. */
 export interface TrainingRun {
   readonly recipe: Recipe;
   readonly stepsPerEpoch: number;
+  /** steps between checkpoints within an epoch; each epoch ends with one as well */
+  readonly checkpointEvery: number;
   /** the steps of an epoch in their order, starting at `firstStep` */
   steps(epoch: number, firstStep: number): AsyncIterable<StepInput>;
-  /** metrics on the validation split */
-  validate(): Promise<{ score: number; f1: number; accuracy: number }>;
+  /** metrics and probabilities on the validation split */
+  validate(): Promise<Validation>;
   /** writes weights, momenta, position and history */
   checkpoint(position: Position, history: readonly EpochRecord[]): Promise<void>;
   onStep(done: number, note: string): void;
@@ -48,6 +59,8 @@ export class DivergenceError extends Error {
 export interface TrainingResult {
   readonly history: readonly EpochRecord[];
   readonly interrupted: boolean;
+  /** of the last epoch; undefined if no epoch ended in this call */
+  readonly validation?: Validation;
 }
 
 /**
@@ -62,8 +75,9 @@ export async function train(
 ): Promise<TrainingResult> {
   const { recipe, stepsPerEpoch, signal } = run;
   const history = [...earlier];
-  const rateAt = multiStep(recipe.learningRate, recipe.milestones, recipe.gamma);
+  const rateAt = multiStep(recipe.lr, recipe.milestones, recipe.gamma);
   let { step, lossSum } = start;
+  let validation: Validation | undefined;
   for (let epoch = start.epoch; epoch < recipe.epochs; epoch++) {
     const startedAt = performance.now();
     const learningRate = rateAt(epoch);
@@ -90,13 +104,18 @@ export async function train(
         run.onStep(epoch * stepsPerEpoch + step, note);
       }
       if (signal.aborted) break;
+      if (step % run.checkpointEvery === 0 && step < stepsPerEpoch) {
+        await readLosses();
+        await run.checkpoint({ epoch, step, lossSum }, history);
+      }
     }
     await readLosses();
     if (signal.aborted && step < stepsPerEpoch) {
       await run.checkpoint({ epoch, step, lossSum }, history);
       return { history, interrupted: true };
     }
-    const { score, f1, accuracy } = await run.validate();
+    validation = await run.validate();
+    const { score, f1, accuracy } = validation;
     const record: EpochRecord = {
       epoch: epoch + 1,
       learningRate,
@@ -113,7 +132,7 @@ export async function train(
     await run.checkpoint({ epoch: epoch + 1, step, lossSum }, history);
     if (signal.aborted && epoch + 1 < recipe.epochs) return { history, interrupted: true };
   }
-  return { history, interrupted: false };
+  return { history, interrupted: false, validation };
 }
 
 function divergence(

@@ -15,7 +15,7 @@ import type { FeatureStore } from "./features.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import { predictImages, predictWindows, scoreFrames } from "./inference.ts";
 import type { Recipe } from "./recipe.ts";
-import type { StepInput, TrainingRun } from "./trainer.ts";
+import type { StepInput, TrainingRun, Validation } from "./trainer.ts";
 
 /** The part of a {@link TrainingRun} that depends on the network. */
 export type NetworkRun = Pick<TrainingRun, "recipe" | "stepsPerEpoch" | "steps" | "validate"> & {
@@ -84,7 +84,7 @@ export function cnnRun(
       for await (const batch of batches) yield toStep(batch);
     },
     async validate() {
-      return scoreFrames(await predictImages(network, validation, options), validation);
+      return validationOf(await predictImages(network, validation, options), validation);
     },
   };
 }
@@ -135,9 +135,14 @@ export function temporalRun(
       }
     },
     async validate() {
-      return scoreFrames(await predictWindows(network, validation, features.validation, window), validation);
+      return validationOf(await predictWindows(network, validation, features.validation, window), validation);
     },
   };
+}
+
+function validationOf(probabilities: Float32Array, dataset: Dataset): Validation {
+  const { f1, accuracy, score } = scoreFrames(probabilities, dataset);
+  return { f1, accuracy, score, probabilities };
 }
 
 function describeFrames(

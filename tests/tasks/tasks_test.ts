@@ -41,6 +41,7 @@ const REQUIRED: Record<string, string[]> = {
   train: ["cnn", "--data", "nowhere"],
   evaluate: ["--weights", "none.safetensors", "--data", "nowhere"],
   ensemble: ["a.safetensors", "b.safetensors", "--data", "nowhere"],
+  runs: [],
 };
 
 for (const [name, args] of Object.entries(REQUIRED)) {
@@ -101,55 +102,98 @@ Deno.test("unusable folders and checkpoints end with one message", async () => {
   }
 });
 
-Deno.test("synthesize, train, evaluate and ensemble work together at the smallest scale", async () => {
+Deno.test("a run file trains, records, is refused twice, resumes, replays and is listed", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const data = `${folder}/data`;
-    const out = `${folder}/out`;
-    const small = [
-      "--data",
-      data,
-      "--out",
-      out,
-      "--preset",
-      "tiny",
-      "--width",
-      "4",
-      "--size",
-      "32",
-      "--epochs",
-      "1",
-    ];
     const lastLine = (outcome: Outcome) => {
       assertEquals(outcome.code, 0, outcome.stderr);
       return JSON.parse(outcome.stdout.trim().split("\n").at(-1)!);
     };
-    const set = lastLine(
-      await task("synthesize", "--out", data, "--tracks", "6", "--frames", "12", "--size", "48"),
-    );
-    assertEquals(set.tracks, 6);
-    const cnn = lastLine(await task("train", "cnn", ...small));
-    assertEquals(cnn.epochs, 1);
-    const backbone = ["--backbone", `${out}/cnn.safetensors`];
-    lastLine(await task("train", "rnn", ...small, ...backbone));
-    lastLine(await task("train", "transformer", ...small, ...backbone));
+    const sizes = { width: 4, size: 32 };
+    const content = {
+      name: "smallest",
+      preset: "tiny",
+      data: {
+        root: `${folder}/data`,
+        synthetic: { tracks: 6, frames: 12, size: 48, balanced: true },
+      },
+      models: Object.fromEntries(
+        ["cnn", "rnn", "transformer"].map((name) => [name, { architecture: sizes }]),
+      ),
+      recipe: { epochs: 2, batchSize: 8 },
+    };
+    const file = `${folder}/run.json`;
+    const out = `${folder}/a`;
+    await Deno.writeTextFile(file, `// the smallest run\n${JSON.stringify(content)}`);
+    const trained = lastLine(await task("train", "--run", file, "--out", out, "--set", "recipe.epochs=1"));
+    assertEquals(trained.networks.cnn.epochs, 1);
+    assertEquals(trained.ensemble.length, 4);
+    const record = JSON.parse(await Deno.readTextFile(`${out}/record.json`));
+    assertEquals(record.status, "finished");
+    assertEquals(record.run.models.rnn.recipe.epochs, 1);
+    assertMatch(record.networks.transformer.weightsSha256, /^[0-9a-f]{64}$/);
+    assertMatch(record.data.annotations, /^[0-9a-f]{64}$/);
+
+    const again = messageOf(await task("train", "--run", file, "--out", out));
+    assertStringIncludes(again, "expected --resume to go on with it, --overwrite to replace it");
+    const changed = messageOf(await task("train", "--run", file, "--out", out, "--resume", "--seed", "2"));
+    assertStringIncludes(changed, "seed changed since");
+    const replay = lastLine(await task("replay", `${out}/record.json`, "--out", `${folder}/b`));
+    assertEquals([replay.exact, replay.identical, replay.difference], [true, true, null]);
+    const longer = lastLine(await task("train", "--run", file, "--out", out, "--resume"));
+    assertEquals(longer.networks.cnn.epochs, 2); // the recipe may change, and the record says so
+    const { changedKeys } = JSON.parse(await Deno.readTextFile(`${out}/record.json`));
+    assertEquals(changedKeys, ["cnn", "rnn", "transformer"].map((name) => `models.${name}.recipe.epochs`));
+
     const csv = `${folder}/predictions.csv`;
-    const scores = lastLine(
-      await task("evaluate", "--weights", `${out}/rnn.safetensors`, "--data", data, "--predictions", csv),
-    );
-    assert(scores.score >= 0 && scores.score <= 1);
-    const lines = (await Deno.readTextFile(csv)).trim().split("\n");
-    assertStringIncludes(lines[0], "track,frame,label,Neutral");
-    const checkpoints = ["cnn", "rnn", "transformer"].map((network) => `${out}/${network}.safetensors`);
-    const table = lastLine(
-      await task("ensemble", ...checkpoints, "--data", data, "--out", `${folder}/ensemble`),
-    );
+    const data = ["--data", `${folder}/data`];
+    const weights = ["cnn", "rnn", "transformer"].map((network) => `${out}/${network}.safetensors`);
+    const scores = lastLine(await task("evaluate", "--weights", weights[1], ...data, "--predictions", csv));
+    assertEquals(scores.score, longer.networks.rnn.score);
+    assertEquals(await Deno.readTextFile(csv), await Deno.readTextFile(`${out}/rnn.predictions.csv`));
+    const table = lastLine(await task("ensemble", ...weights, ...data, "--out", `${folder}/ensemble`));
     assertEquals(table.rows.length, 4);
-    // A checkpoint of another model is refused, with the setting that differs.
+
+    const listed = await task("runs", "--out", folder);
+    assertEquals(lastLine(listed).runs, 2);
+    assertMatch(listed.stdout, /smallest .* finished/);
+    const compared = await task("runs", "compare", out, `${folder}/b`);
+    assertEquals(lastLine(compared).differences.includes("run.models.cnn.recipe.epochs"), true);
+
+    // A record that was changed by hand is found out.
+    record.networks.cnn.epochs[0].trainLoss += 1e-9;
+    record.run.models.cnn.recipe.epochs = 1;
+    await Deno.writeTextFile(`${folder}/changed.json`, JSON.stringify(record));
+    const different = lastLine(await task("replay", `${folder}/changed.json`, "--out", `${folder}/c`));
+    assertEquals(different.identical, false);
+    assertStringIncludes(different.difference, "cnn epoch 1: trainLoss was");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("train: checkpoints of another model or kind are refused", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const data = `${folder}/data`;
+    const out = `${folder}/out`;
+    const small = ["--data", data, "--out", out, "--preset", "tiny", "--size", "32", "--epochs", "1"];
+    const set = await task("synthesize", "--out", data, "--tracks", "6", "--frames", "12", "--size", "48");
+    assertEquals(set.code, 0, set.stderr);
+    const none = messageOf(await task("train", "rnn", ...small));
+    assertStringIncludes(none, "it has no backbone");
+    const trained = await task("train", "cnn", ...small, "--width", "4", "--overwrite");
+    assertEquals(trained.code, 0, trained.stderr);
     const refused = messageOf(await task("train", "cnn", ...small, "--width", "8", "--resume"));
-    assertStringIncludes(refused, "its network has width 4 but this run wants 8");
-    const wrong = messageOf(await task("train", "rnn", ...small, "--backbone", `${out}/rnn.safetensors`));
-    assertStringIncludes(wrong, "it is a checkpoint of rnn; expected cnn");
+    assertStringIncludes(refused, "models.cnn.architecture.width changed since");
+    const cnn = ["--backbone", `${out}/cnn.safetensors`, "--overwrite"];
+    const width = messageOf(await task("train", "rnn", ...small, "--width", "8", ...cnn));
+    assertStringIncludes(width, "it has width 4");
+    const rnn = await task("train", "rnn", ...small, "--width", "4", ...cnn);
+    assertEquals(rnn.code, 0, rnn.stderr);
+    const wrong = ["--backbone", `${out}/rnn.safetensors`, "--overwrite"];
+    const kind = messageOf(await task("train", "transformer", ...small, "--width", "4", ...wrong));
+    assertStringIncludes(kind, "it is a checkpoint of rnn; expected cnn");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

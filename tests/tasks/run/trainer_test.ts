@@ -14,7 +14,7 @@ function fakeRun(controller: AbortController, lossOf = (step: number) => 1 / (1 
   const events: string[] = [];
   const checkpoints: { position: Position; history: readonly EpochRecord[] }[] = [];
   const run: TrainingRun = {
-    recipe: { ...recipeFor("cnn", "paper"), epochs: 2, milestones: [1], learningRate: 1 },
+    recipe: { ...recipeFor("cnn", "paper"), epochs: 2, milestones: [1], lr: 1 },
     stepsPerEpoch: STEPS,
     async *steps(epoch, firstStep) {
       for (let step = firstStep; step < STEPS; step++) {
@@ -30,7 +30,9 @@ function fakeRun(controller: AbortController, lossOf = (step: number) => 1 / (1 
         };
       }
     },
-    validate: () => Promise.resolve({ score: 0.5, f1: 0.4, accuracy: 0.7 }),
+    checkpointEvery: 1000,
+    validate: () =>
+      Promise.resolve({ score: 0.5, f1: 0.4, accuracy: 0.7, probabilities: new Float32Array(0) }),
     checkpoint: (position, history) => {
       checkpoints.push({ position, history: [...history] });
       return Promise.resolve();

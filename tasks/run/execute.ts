@@ -1,0 +1,223 @@
+/**
+ * Runs a run file from data to record: every network trained, scored on the validation split, joined to the ensemble.
+ *
+ * @module
+ */
+import { synthesize } from "../../data/synthetic/mod.ts";
+import type { AdapterRecord } from "../../kernels/runtime/device.ts";
+import type { NetworkName } from "../../models/networks.ts";
+import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
+import { type Context, UserError } from "./cli.ts";
+import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
+import { fingerprintData, hashValues } from "./fingerprint.ts";
+import { scoreFrames } from "./inference.ts";
+import { writePredictions } from "./predictions.ts";
+import { differingKeys, readRecord, readVersions, RecordFile, type RunRecord } from "./record.ts";
+import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
+import {
+  frameOptions,
+  loadNetworkCheckpoint,
+  openSplits,
+  requireWritable,
+  runTraining,
+  startDevice,
+} from "./session.ts";
+import type { Splits } from "./training.ts";
+
+/** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
+export type ExistingRun = "refuse" | "resume" | "overwrite";
+
+/** Where a run writes, and over what. */
+export interface ExecuteOptions {
+  readonly out: string;
+  readonly existing: ExistingRun;
+}
+
+/** What came of a run. */
+export interface ExecuteResult {
+  readonly record: RunRecord;
+  readonly recordPath: string;
+  readonly adapter: AdapterRecord;
+  readonly splits: Splits;
+  readonly interrupted: boolean;
+  /** [frames, classes] of each network's validation frames; empty if interrupted */
+  readonly probabilities: ReadonlyMap<NetworkName, Float32Array>;
+  readonly ensemble: readonly EnsembleRow[];
+}
+
+/**
+ * Executes a run.
+ *
+ * @throws {UserError} if the output folder holds another run, or input cannot be used; {DivergenceError} if a loss
+ * is not finite. The record says so as well.
+ */
+export async function executeRun(
+  run: ResolvedRun,
+  { out, existing }: ExecuteOptions,
+  context: Context,
+): Promise<ExecuteResult> {
+  const recordPath = `${out}/record.json`;
+  await requireWritable(recordPath);
+  const earlier = await earlierRun(recordPath, run, existing, context);
+  const adapter = await startDevice(context);
+  await drawFaces(run, context);
+  const splits = await openSplits(run.data.root, run.data.labelSet, ["train", "validation"], context);
+  const data = await fingerprint(run, splits, context);
+  if (earlier !== undefined) requireSameData(earlier, data, recordPath);
+  const file = new RecordFile(recordPath, {
+    run: toRunFile(run),
+    versions: await readVersions(),
+    adapter,
+    variants: "shipped",
+    ...earlier,
+    data,
+  });
+  await file.update({});
+  try {
+    const { probabilities, interrupted } = await trainNetworks(run, out, splits, file, existing, context);
+    const ensemble = !interrupted && run.data.labelSet === "expression" && probabilities.size > 1 &&
+        probabilities.has("cnn")
+      ? scoreCombinations(probabilities, splits.validation, run.evaluation)
+      : [];
+    await file.update({
+      status: interrupted ? "interrupted" : "finished",
+      ensemble: ensemble.map(({ name, weights, f1, accuracy, score }) => ({
+        name,
+        weights,
+        f1,
+        accuracy,
+        score,
+      })),
+    });
+    return { record: file.record, recordPath, adapter, splits, interrupted, probabilities, ensemble };
+  } catch (error) {
+    const interrupted = context.signal.aborted;
+    await file.update({
+      status: interrupted ? "interrupted" : "failed",
+      error: interrupted ? null : (error as Error).message,
+    });
+    throw error;
+  }
+}
+
+/** The record of the run that is gone on with. */
+async function earlierRun(
+  path: string,
+  run: ResolvedRun,
+  existing: ExistingRun,
+  context: Context,
+): Promise<Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data"> | undefined> {
+  try {
+    await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  if (existing === "overwrite") return undefined;
+  const record = await readRecord(path);
+  if (existing === "refuse") {
+    throw new UserError(
+      `Cannot start the run: ${path} is the record of a run (${record.status}, ${record.updatedAt}); ` +
+        `expected --resume to go on with it, --overwrite to replace it, or another --out`,
+    );
+  }
+  const differences = differingKeys(record.run, toRunFile(run));
+  const fixed = differences.filter((key) => !/^(name|checkpoint|evaluation)\b|\.recipe\./.test(key));
+  if (fixed.length > 0) {
+    throw new UserError(
+      `Cannot resume ${path}: ${fixed.join(", ")} changed since; expected the same run, but for its recipe`,
+    );
+  }
+  for (const key of differences) context.log(`resuming with another ${key}`);
+  const { startedAt, networks, changedKeys, data } = record;
+  return { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] };
+}
+
+function requireSameData(earlier: Pick<RunRecord, "data">, data: RunRecord["data"], path: string): void {
+  const changed = differingKeys(earlier.data, data);
+  if (changed.length === 0) return;
+  throw new UserError(
+    `Cannot resume ${path}: the data's ${changed.join(", ")} changed since; expected the data it began with`,
+  );
+}
+
+async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
+  const { synthetic, root } = run.data;
+  if (synthetic === undefined) return;
+  const progress = context.progress("drawing faces", synthetic.tracks * synthetic.frames);
+  const onProgress = (done: number) => progress.update(done);
+  const set = await synthesize({ out: root, ...synthetic, onProgress, signal: context.signal });
+  progress.finish();
+  context.log(`${set.reused ? "kept" : "drew"} ${set.images} face crops in ${root}`);
+}
+
+async function fingerprint(run: ResolvedRun, splits: Splits, context: Context): Promise<RunRecord["data"]> {
+  const datasets = [splits.train, splits.validation];
+  if (!run.data.hashImages) return await fingerprintData(datasets, false);
+  const frames = datasets.flatMap(({ tracks }) => tracks).reduce(
+    (sum, track) => sum + track.frames.length,
+    0,
+  );
+  const progress = context.progress("hashing images", frames);
+  let done = 0;
+  const result = await fingerprintData(datasets, true, () => progress.update(++done));
+  progress.finish();
+  return result;
+}
+
+async function trainNetworks(
+  run: ResolvedRun,
+  out: string,
+  splits: Splits,
+  file: RecordFile,
+  existing: ExistingRun,
+  context: Context,
+): Promise<{ probabilities: Map<NetworkName, Float32Array>; interrupted: boolean }> {
+  const probabilities = new Map<NetworkName, Float32Array>();
+  const { seed, data: { labelSet }, checkpoint: { everySteps } } = run;
+  const convention = conventionOf(run);
+  let backbone = run.backbone === null ? undefined : await loadNetworkCheckpoint(run.backbone, ["cnn"]);
+  for (const network of networksOf(run)) {
+    const { architecture, recipe } = run.models[network]!;
+    const path = `${out}/${network}.safetensors`;
+    const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
+    if (network !== "cnn" && backbone === undefined && resume === undefined) {
+      throw new UserError(
+        `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint`,
+      );
+    }
+    const options = frameOptions({ architecture, convention }, context);
+    const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
+    const record = (epochs: Checkpoint["history"]) =>
+      file.updateNetwork(network, { checkpoint: path, epochs });
+    const start = { resume, backbone };
+    const result = await runTraining(configuration, splits, path, start, context, options, record);
+    if (result.interrupted) return { probabilities, interrupted: true };
+    const trained = await loadCheckpoint(path);
+    const values = result.validation?.probabilities ??
+      await predictCheckpoint(trained, splits.validation, context, options.cache);
+    const { f1, accuracy, score } = scoreFrames(values, splits.validation);
+    await writePredictions(`${out}/${network}.predictions.csv`, splits.validation, values);
+    await file.updateNetwork(network, {
+      checkpoint: path,
+      epochs: result.history,
+      weightsSha256: result.weightsSha256,
+      predictionsSha256: hashValues(values),
+      scores: { f1, accuracy, score },
+    });
+    probabilities.set(network, values);
+    if (network === "cnn") backbone = trained;
+  }
+  return { probabilities, interrupted: false };
+}
+
+/** The checkpoint to go on from; undefined if the network was not begun. */
+async function checkpointAt(path: string, network: NetworkName): Promise<Checkpoint | undefined> {
+  try {
+    await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  return await loadNetworkCheckpoint(path, [network]);
+}

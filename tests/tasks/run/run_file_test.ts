@@ -1,0 +1,79 @@
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { UserError } from "../../../tasks/run/cli.ts";
+import { recipeFor } from "../../../tasks/run/recipe.ts";
+import { networksOf, readRunFile, resolveRun, toRunFile } from "../../../tasks/run/run_file.ts";
+
+const SMALLEST = { data: { root: "x" }, models: { cnn: {}, rnn: {} } };
+
+function message(content: unknown, ...overrides: string[]): string {
+  return assertThrows(() => resolveRun(content, "f.json", overrides), UserError).message;
+}
+
+Deno.test("a run file that says little is filled in from the preset", () => {
+  const run = resolveRun(SMALLEST, "f.json");
+  assertEquals(networksOf(run), ["cnn", "rnn"]);
+  assertEquals(run.models.cnn!.recipe, recipeFor("cnn", "paper"));
+  assertEquals(run.models.rnn!.recipe, recipeFor("rnn", "paper"));
+  assertEquals(run.models.rnn!.architecture.classes, 7);
+  const units = resolveRun({ ...SMALLEST, data: { root: "x", labelSet: "action_units" } }, "f.json");
+  assertEquals(units.models.cnn!.architecture.classes, 12);
+  assertEquals(units.models.cnn!.recipe.lr, 1e-4);
+});
+
+Deno.test("a resolved run is a run file that means the same", () => {
+  for (const content of [SMALLEST, { ...SMALLEST, preset: "tiny", recipe: { lr: 1, window: 5 }, seed: 3 }]) {
+    const run = resolveRun(content, "f.json");
+    assertEquals(resolveRun(JSON.parse(JSON.stringify(toRunFile(run))), "again"), run);
+  }
+});
+
+Deno.test("the shared recipe reaches every network, windows only the temporal ones; --set comes last", () => {
+  const recipe = { lr: 0.5, window: 5, augmentation: null };
+  const { models } = resolveRun({ ...SMALLEST, recipe }, "f.json", [
+    "models.rnn.recipe.lr=1e-3",
+    "preset=tiny",
+  ]);
+  assertEquals([models.cnn!.recipe.lr, models.rnn!.recipe.lr], [0.5, 1e-3]);
+  assertEquals([models.cnn!.recipe.window, models.rnn!.recipe.window], [1, 5]);
+  assertEquals(models.cnn!.recipe.augmentation, null);
+  assertEquals(models.cnn!.architecture.width, 16);
+});
+
+Deno.test("unknown keys, wrong values and malformed overrides are explained", () => {
+  assertStringIncludes(message({ ...SMALLEST, seeed: 1 }), "unknown key seeed; did you mean seed?");
+  assertStringIncludes(message(SMALLEST, "recipe.epoch=3"), "unknown key recipe.epoch; did you mean epochs?");
+  const heads = message({ ...SMALLEST, models: { cnn: { architecture: { heads: 2 } } } });
+  assertStringIncludes(heads, "unknown key models.cnn.architecture.heads; expected width, size");
+  assertStringIncludes(message(SMALLEST, "recipe.window=4"), "recipe.window is 4; expected an odd number");
+  assertStringIncludes(message(SMALLEST, "seed=soon"), 'seed is "soon"');
+  assertStringIncludes(message({ models: { cnn: {} } }), "data is missing");
+  assertStringIncludes(message({ data: { root: "x" }, models: {} }), "expected at least one of cnn");
+  assertStringIncludes(message(SMALLEST, "seed"), "expected key=value");
+  assertStringIncludes(message({ ...SMALLEST, seed: 1 }, "seed.x=1"), "seed is 1, not an object");
+});
+
+Deno.test("comments and trailing commas are read; a syntax error names its line", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(
+      path,
+      '// a run\n{ "data": { "root": "x" }, /* one */ "models": { "cnn": {} }, }',
+    );
+    assertEquals(networksOf(await readRunFile(path)), ["cnn"]);
+    await Deno.writeTextFile(path, '{\n "data": \n}');
+    await assertRejects(() => readRunFile(path), UserError, ":3: ValueExpected");
+    await assertRejects(() => readRunFile(`${path}.none`), UserError, "expected a JSON file");
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("every run file that is shipped is valid", async () => {
+  for (const scale of ["paper", "tiny"]) {
+    const folder = new URL(`../../../runs/${scale}/`, import.meta.url).pathname;
+    for (const { name } of Deno.readDirSync(folder)) {
+      const run = await readRunFile(`${folder}${name}`);
+      assertEquals([`${run.name}.json`, run.preset], [name, scale]);
+    }
+  }
+});
