@@ -1,0 +1,57 @@
+/**
+ * What an op offers to `deno task bench`: cases that run ours and stock tfjs's side by side.
+ *
+ * A folder `kernels/OP/` exports its cases as a `BenchCase[]` from `OP_bench.ts`; `tasks/bench/cases.ts` lists them.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import type { TensorInfo } from "@tensorflow/tfjs";
+
+/** What a run returns: freed by the harness after it has been compared. */
+export type BenchOutputs = TensorInfo | readonly TensorInfo[];
+
+/** A case whose inputs are on the device. */
+export interface BenchRun {
+  /**
+   * Ours, once. It runs in a `tf.tidy`, with our kernels in place of tfjs's. Gradients count if they are returned,
+   * e.g. `tf.grads(f)([x, w])`.
+   */
+  ours(): BenchOutputs;
+  /** The same with plain tfjs: it runs in a `tf.tidy`, with tfjs's own kernels in the place of ours. */
+  stock(): BenchOutputs;
+  /** greatest difference between the two, as a share of an output's largest magnitude */
+  readonly tolerance: number;
+  /**
+   * Tensors that a run updates in place (an optimizer's weights): compared after one run each, like the outputs, but
+   * not freed. Each side has its own, equal at the start.
+   */
+  readonly state?: { readonly ours: readonly TensorInfo[]; readonly stock: readonly TensorInfo[] };
+  /**
+   * `device` (default): the sum of the dispatches' times. `wall`: from the first command to the end of the last, with
+   * the host's work; for whole training steps.
+   */
+  readonly clock?: "device" | "wall";
+  /** frees the inputs and the state */
+  dispose(): void;
+}
+
+/** One row of the bench. */
+export interface BenchCase {
+  /** e.g. `conv2d_fwd`: what `--ops` selects */
+  readonly op: string;
+  /** e.g. `resnet50 conv3 3x3`: what `--filter` looks in, together with the op */
+  readonly name: string;
+  /** floating-point operations of one run that any implementation must do */
+  readonly flops?: number;
+  /** bytes of one run that any implementation must move: every input once, every output once */
+  readonly bytes?: number;
+  /** makes the inputs, the same for both sides */
+  setup(): BenchRun;
+}
+
+/** A float32 tensor of fresh random values, uniform in [-1, 1). */
+export function randomTensor<R extends tf.Rank = tf.Rank>(shape: number[]): tf.Tensor<R> {
+  const size = shape.reduce((product, n) => product * n, 1);
+  return tf.tensor(Float32Array.from({ length: size }, () => 2 * Math.random() - 1), shape as tf.ShapeMap[R]);
+}
