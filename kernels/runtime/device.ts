@@ -68,10 +68,10 @@ async function initialize(): Promise<AdapterRecord> {
   });
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as unknown as { error: { message: string } };
-    fail(`WebGPU refused a command: ${error.message.trim()}`);
+    endRun(`WebGPU refused a command: ${error.message.trim()}`);
   });
   device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed") fail(`the device was lost: ${message || reason}`);
+    if (reason !== "destroyed") endRun(`the device was lost: ${message || reason}`);
   });
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
@@ -88,6 +88,6 @@ async function initialize(): Promise<AdapterRecord> {
 }
 
 /** Raises an error that nothing catches: results after it would be wrong. */
-function fail(message: string): void {
+export function endRun(message: string): void {
   reportError(new Error(`Cannot go on computing: ${message}`));
 }

@@ -8,7 +8,12 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
-import { type Constants, expandShader, type ShaderFile, shaderKey } from "./wgsl.ts";
+import type { Dispatch, Input } from "./dispatch.ts";
+import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
+import { compile } from "./pipeline.ts";
+import { packUniforms, type UniformMember } from "./uniforms.ts";
+
+export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 
 /** The private members of tfjs's WebGPUBackend 4.22 that are used; a test asserts that each is there. */
 export interface BackendInternals {
@@ -21,56 +26,21 @@ export interface BackendInternals {
   };
   uploadToGPU(id: object): void;
   makeTensorInfo(shape: number[], dtype: string): TensorInfo;
+  incRef(id: object): void;
+  disposeData(id: object): boolean;
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;
   submitQueue(): void;
-  commandEncoder: GPUCommandEncoder;
-  computePassEncoder: GPUComputePassEncoder | null;
+  commandEncoder: GPUCommandEncoder | null;
+  computePassEncoder: ComputePass | null;
   commandQueueOwnedIds: WeakSet<object>;
   uniformPendingDisposal: GPUBuffer[];
+  stagingPendingDisposal: GPUBuffer[];
   dispatchCountInPass: number;
 }
 
-/** How a shader reads an input. */
-export interface Input {
-  readonly tensor: TensorInfo;
-  /**
-   * `storage` by default. `uniform` copies a window of at most 64 KiB into the uniform address space, where it is an
-   * `array<vec4<f32>, 4096>`: a software adapter loads values that a workgroup shares from there once, not once
-   * per lane (16x16 register tile, lavapipe 22.3: 36 GFLOP/s on two cores against 15 from a storage buffer).
-   */
-  readonly as?: "storage" | "uniform";
-  /** the window's first byte and length in bytes; the whole buffer by default */
-  readonly offset?: number;
-  readonly size?: number;
-}
-
-/** An output: a new tensor, or one that is updated in place. */
-export type Output = { readonly shape: number[]; readonly dtype?: "float32" | "int32" } | {
-  readonly inPlace: TensorInfo;
-};
-
-/** A value of the uniform struct: u32 unless it says f32. */
-export type UniformValue = number | { readonly f32: number };
-
-/** One dispatch. */
-export interface Dispatch {
-  readonly shader: ShaderFile;
-  readonly constants?: Constants;
-  readonly inputs: readonly (TensorInfo | Input)[];
-  readonly outputs: readonly Output[];
-  /** in the order of the shader's struct, whose members are all u32 or f32 */
-  readonly uniforms?: Readonly<Record<string, UniformValue>>;
-  readonly workgroups: readonly [number, number?, number?];
-  /** floating-point operations, for profiles */
-  readonly flops?: number;
-}
-
-/** Called with every dispatch; see {@link observeDispatches}. */
-export type DispatchObserver = (name: string, dispatch: Dispatch | undefined) => void;
-
-const observers = new Set<DispatchObserver>();
-const pipelines = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
+let current: Dispatch | undefined; // while `run` records it
+let hooked = false;
 let poisoned = false;
 
 /** The backend's private side. */
@@ -107,24 +77,19 @@ function fillWindow(
   }
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
-  internals.commandEncoder.copyBufferToBuffer(source, offset, buffer, 0, size);
+  internals.commandEncoder!.copyBufferToBuffer(source, offset, buffer, 0, size);
   return buffer;
 }
 
 /** Fills outputs with NaN before each dispatch while `body` runs, so that an element that is not written shows. */
 export function withPoisonedOutputs<T>(body: () => T): T {
+  const before = poisoned;
   poisoned = true;
   try {
     return body();
   } finally {
-    poisoned = false;
+    poisoned = before;
   }
-}
-
-/** Calls the observer with every dispatch of ours until the returned function is called. */
-export function observeDispatches(observer: DispatchObserver): () => void {
-  observers.add(observer);
-  return () => observers.delete(observer);
 }
 
 /** Splits a number of workgroups over x and y, since one dimension takes 65535; the shader must skip the surplus. */
@@ -135,35 +100,12 @@ export function foldWorkgroups(count: number): [number, number] {
   return [Math.ceil(count / y), y];
 }
 
-function compile(device: GPUDevice, { shader, constants = {} }: Dispatch): GPUComputePipeline {
-  let cache = pipelines.get(device);
-  if (cache === undefined) pipelines.set(device, cache = new Map());
-  const key = shaderKey(shader, constants);
-  let pipeline = cache.get(key);
-  if (pipeline === undefined) {
-    const code = expandShader(shader, constants);
-    const module = device.createShaderModule({ code, label: key });
-    pipeline = device.createComputePipeline({
-      layout: "auto",
-      label: key,
-      compute: { module, entryPoint: "main" },
-    });
-    cache.set(key, pipeline);
-  }
-  return pipeline;
-}
-
-function packUniforms(
+function uploadUniforms(
   internals: BackendInternals,
-  uniforms: Readonly<Record<string, UniformValue>>,
+  { shader, uniforms = {} }: Dispatch,
+  members: readonly UniformMember[],
 ): GPUBuffer {
-  const values = Object.values(uniforms);
-  const bytes = new ArrayBuffer(Math.ceil(values.length / 4) * 16);
-  const view = new DataView(bytes);
-  values.forEach((value, i) => {
-    if (typeof value === "number") view.setUint32(4 * i, value, true);
-    else view.setFloat32(4 * i, value.f32, true);
-  });
+  const bytes = packUniforms(shader.file, members, uniforms);
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM;
   const buffer = internals.bufferManager.acquireBuffer(bytes.byteLength, usage);
   internals.device.queue.writeBuffer(buffer, 0, bytes);
@@ -175,15 +117,33 @@ function isInput(input: TensorInfo | Input): input is Input {
   return "tensor" in input;
 }
 
+/** @throws {RangeError} for what WebGPU would refuse, naming the shader */
+function check({ shader, outputs, workgroups }: Dispatch, limits: GPUSupportedLimits): void {
+  const most = limits.maxComputeWorkgroupsPerDimension;
+  if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
+    throw new RangeError(
+      `Cannot run ${shader.file}: it has [${workgroups}] workgroups; expected 1 to ${most} in each dimension`,
+    );
+  }
+  for (const output of outputs) {
+    const shape = "inPlace" in output ? output.inPlace.shape : output.shape;
+    if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
+    throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
+  }
+}
+
 /**
  * Records a dispatch.
  *
  * @returns the outputs, in order; an in-place one is the given tensor
- * @throws {SyntaxError} if the shader cannot be expanded
+ * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output or too many workgroups;
+ * {TypeError} for uniforms that are not the struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
   const { device } = internals;
+  check(dispatch, device.limits);
+  const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
   const inputs = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
   const outputs = dispatch.outputs.map((output): TensorInfo =>
     "inPlace" in output ? output.inPlace : internals.makeTensorInfo(output.shape, output.dtype ?? "float32")
@@ -192,41 +152,26 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   dispatch.outputs.forEach((output, i) => {
     // tfjs keeps the values of a tensor that was read; an update in place makes them stale.
     if ("inPlace" in output) internals.tensorMap.get(outputs[i].dataId).values = null;
+    else if (poisoned) poison(internals, outputs[i]);
   });
-  const pipeline = compile(device, dispatch);
   const bufferOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
-  const entries: { buffer: GPUBuffer; offset?: number; size?: number }[] = inputs.map((input, binding) => {
+  const resources: GPUBufferBinding[] = inputs.map((input, binding) => {
     const buffer = bufferOf(input.tensor);
     if (input.as === "uniform") return { buffer: fillWindow(internals, binding, buffer, input) };
     return { buffer, offset: input.offset, size: input.size };
   });
-  outputs.forEach((output) => entries.push({ buffer: bufferOf(output) }));
-  if (dispatch.uniforms !== undefined) entries.push({ buffer: packUniforms(internals, dispatch.uniforms) });
-
-  if (poisoned) {
-    poison(
-      internals,
-      dispatch.outputs.map((output, i) => "inPlace" in output ? undefined : outputs[i]),
-    );
+  outputs.forEach((output) => resources.push({ buffer: bufferOf(output) }));
+  if (uniforms.length > 0 || dispatch.uniforms !== undefined) {
+    resources.push({ buffer: uploadUniforms(internals, dispatch, uniforms) });
   }
-  internals.ensureCommandEncoderReady();
-  internals.computePassEncoder ??= internals.commandEncoder.beginComputePass();
-  const pass = internals.computePassEncoder;
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(
-    0,
-    device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: entries.map((resource, binding) => ({ binding, resource })),
-    }),
-  );
-  const [x, y = 1, z = 1] = dispatch.workgroups;
-  pass.dispatchWorkgroups(x, y, z);
+  const bindGroup = device.createBindGroup({
+    layout,
+    entries: resources.map((resource, binding) => ({ binding, resource })),
+  });
+  record(internals, pipeline, bindGroup, dispatch);
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
   for (const { dataId } of outputs) internals.commandQueueOwnedIds.add(dataId);
-  observers.forEach((observer) => observer(dispatch.shader.file, dispatch));
-  internals.dispatchCountInPass++;
   if (internals.dispatchCountInPass >= (env().get("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE") as number)) {
     internals.endComputePassEncoder();
     internals.submitQueue();
@@ -234,33 +179,77 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   return outputs;
 }
 
-/** Overwrites new outputs with a bit pattern that reads as NaN. */
-function poison(internals: BackendInternals, outputs: readonly (TensorInfo | undefined)[]): void {
-  const { device } = internals;
-  for (const output of outputs) {
-    if (output === undefined) continue;
-    const target = internals.tensorMap.get(output.dataId).resource!;
-    const source = device.createBuffer({
-      size: target.size,
-      usage: GPUBufferUsage.COPY_SRC,
-      mappedAtCreation: true,
-    });
-    new Uint8Array(source.getMappedRange()).fill(0xff);
-    source.unmap();
-    internals.ensureCommandEncoderReady();
-    internals.endComputePassEncoder();
-    internals.commandEncoder.copyBufferToBuffer(source, 0, target, 0, target.size);
+function record(
+  internals: BackendInternals,
+  pipeline: GPUComputePipeline,
+  bindGroup: GPUBindGroup,
+  dispatch: Dispatch,
+): void {
+  internals.ensureCommandEncoderReady();
+  internals.computePassEncoder ??= internals.commandEncoder!.beginComputePass();
+  const pass = internals.computePassEncoder;
+  current = dispatch;
+  try {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(...dispatch.workgroups);
+  } finally {
+    current = undefined;
   }
+  internals.dispatchCountInPass++;
+}
+
+/** Overwrites a new output with a bit pattern that reads as NaN. */
+function poison(internals: BackendInternals, output: TensorInfo): void {
+  const target = internals.tensorMap.get(output.dataId).resource!;
+  const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+  const source = internals.bufferManager.acquireBuffer(target.size, usage, true, false);
+  new Uint8Array(source.getMappedRange()).fill(0xff);
+  source.unmap();
+  internals.ensureCommandEncoderReady();
+  internals.endComputePassEncoder();
+  internals.commandEncoder!.copyBufferToBuffer(source, 0, target, 0, target.size);
+  internals.stagingPendingDisposal.push(source);
+}
+
+/** Submits what has been recorded. */
+export function submit(): void {
+  const internals = backendInternals();
+  internals.endComputePassEncoder();
+  if (internals.commandEncoder !== null) internals.submitQueue();
+}
+
+/**
+ * Hands every dispatch and copy to the hook, each dispatch in a pass of its own, until the returned function is
+ * called. Submits at its begin and end.
+ *
+ * @throws {Error} if there is a hook already
+ */
+export function hookCommands(hook: CommandHook): () => void {
+  if (hooked) throw new Error("Cannot hook commands: a timing or counting session runs already");
+  const internals = backendInternals();
+  submit();
+  hooked = true;
+  // An own method hides the prototype's.
+  internals.ensureCommandEncoderReady = () => {
+    if (internals.commandEncoder !== null) return;
+    internals.commandEncoder = hookedEncoder(internals.device.createCommandEncoder(), hook, () => current);
+  };
+  return () => {
+    if (!hooked) return;
+    submit();
+    delete (internals as Partial<BackendInternals>).ensureCommandEncoderReady;
+    hooked = false;
+  };
 }
 
 /** A tensor in another shape on the same buffer; the caller owns one more reference. */
 export function reshapeInfo(tensor: TensorInfo, shape: number[]): TensorInfo {
-  const backend = tf.backend() as unknown as { incRef(id: object): void };
-  backend.incRef(tensor.dataId);
+  backendInternals().incRef(tensor.dataId);
   return { dataId: tensor.dataId, shape, dtype: tensor.dtype };
 }
 
 /** Gives an intermediate tensor back; its buffer lives until the commands that use it are submitted. */
 export function release(tensor: TensorInfo): void {
-  (tf.backend() as unknown as { disposeData(id: object): boolean }).disposeData(tensor.dataId);
+  backendInternals().disposeData(tensor.dataId);
 }

@@ -43,6 +43,19 @@ export function shaderKey({ file }: ShaderFile, constants: Constants): string {
  * @throws {SyntaxError} naming file and line, for an unknown include, an unknown constant or a malformed loop
  */
 export function expandShader(shader: ShaderFile, constants: Constants = {}): string {
+  return expandLines(shader, constants).map(({ text }) => text).join("\n");
+}
+
+/** A line of an expanded shader, and where it comes from. */
+export interface Line {
+  text: string;
+  readonly file: string;
+  /** counted from 1 */
+  readonly number: number;
+}
+
+/** As {@link expandShader}, with the origin of each line. */
+export function expandLines(shader: ShaderFile, constants: Constants = {}): readonly Line[] {
   const lines = include(shader);
   const values = new Map<string, string>();
   const used = new Set<string>();
@@ -59,13 +72,7 @@ export function expandShader(shader: ShaderFile, constants: Constants = {}): str
   for (const name of Object.keys(constants)) {
     if (!used.has(name)) throw new WgslError(shader.file, 1, `there is no const ${name} to set`);
   }
-  return unroll(lines, values).map(({ text }) => text).join("\n");
-}
-
-interface Line {
-  text: string;
-  readonly file: string;
-  readonly number: number;
+  return unroll(lines, values);
 }
 
 function include({ file, source, includes = {} }: ShaderFile): Line[] {

@@ -1,0 +1,54 @@
+/**
+ * From a shader file and its constants to a compiled pipeline, once per device.
+ *
+ * @module
+ */
+import { endRun } from "./device.ts";
+import { type UniformMember, uniformMembers } from "./uniforms.ts";
+import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
+
+/** A compiled shader, and what a dispatch needs to know of it. */
+export interface Program {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly uniforms: readonly UniformMember[];
+}
+
+const caches = new WeakMap<GPUDevice, Map<string, Program>>();
+
+/**
+ * Compiles a shader, or returns what was compiled before. What the compiler refuses ends the run with an error that
+ * names the shader's file and line: the WebGPU interface tells it only later.
+ *
+ * @throws {SyntaxError} if the shader cannot be expanded
+ */
+export function compile(device: GPUDevice, shader: ShaderFile, constants: Constants = {}): Program {
+  let cache = caches.get(device);
+  if (cache === undefined) caches.set(device, cache = new Map());
+  const key = shaderKey(shader, constants);
+  let program = cache.get(key);
+  if (program === undefined) cache.set(key, program = create(device, shader, constants, key));
+  return program;
+}
+
+function create(device: GPUDevice, shader: ShaderFile, constants: Constants, label: string): Program {
+  const lines = expandLines(shader, constants);
+  const code = lines.map(({ text }) => text).join("\n");
+  const uniforms = uniformMembers(shader.file, code);
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code, label });
+  const pipeline = device.createComputePipeline({
+    layout: "auto",
+    label,
+    compute: { module, entryPoint: "main" },
+  });
+  const layout = pipeline.getBindGroupLayout(0);
+  device.popErrorScope().then(async (error) => {
+    if (error === null) return;
+    const { messages } = await module.getCompilationInfo();
+    const message = messages.find(({ type }) => type === "error");
+    const line = message && lines[message.lineNum - 1];
+    endRun(`${line ? `${line.file}:${line.number}` : label} does not compile: ${error.message.trim()}`);
+  });
+  return { pipeline, layout, uniforms };
+}

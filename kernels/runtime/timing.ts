@@ -1,0 +1,251 @@
+/**
+ * Per-dispatch times by timestamp queries, and counts, of our dispatches and of tfjs's own.
+ *
+ * While a session is open each dispatch runs in a compute pass of its own, which writes a timestamp at its begin and
+ * one at its end; a copy between buffers stands between two empty passes. All are read at once when the session ends.
+ *
+ * @module
+ */
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { backendInternals, type Dispatch, hookCommands, submit } from "./program.ts";
+import type { Constants } from "./wgsl.ts";
+
+/** One dispatch or copy on the device. */
+export interface DispatchRecord {
+  readonly kind: "ours" | "stock" | "copy";
+  /** our shader's file, tfjs's program, or `copy` */
+  readonly name: string;
+  /** of our outputs */
+  readonly shapes: readonly (readonly number[])[];
+  /** our shader's constants */
+  readonly variant: Constants;
+  /** nanoseconds from the session's first dispatch to this one's begin */
+  readonly start: number;
+  /** nanoseconds */
+  readonly ns: number;
+  /** floating-point operations, where the op tells */
+  readonly flops?: number;
+  /** bytes of our inputs and outputs, and of a copy's two sides: each counted once */
+  readonly bytes?: number;
+}
+
+type Command = Omit<DispatchRecord, "start" | "ns">;
+
+/** Timestamps that one query set holds at most. */
+const SET_SIZE = 4096;
+const BYTES = 8; // of a timestamp
+
+/** An open session; see {@link startTiming}. */
+export interface TimingSession {
+  /** dispatches and copies so far: marks a place in the records */
+  readonly count: number;
+  /** submits, reads all timestamps (one wait) and closes the session */
+  finish(): Promise<DispatchRecord[]>;
+  /** closes the session without reading */
+  cancel(): void;
+}
+
+/**
+ * Starts timing each dispatch and copy, of ours and of tfjs.
+ *
+ * @throws {Error} if the adapter has no timestamp queries, or a session is open
+ */
+export function startTiming(): TimingSession {
+  const { device } = backendInternals();
+  if (!canTime()) throw new Error("Cannot time dispatches: the adapter has no feature timestamp-query");
+  const commands: Command[] = [];
+  const sets: GPUQuerySet[] = [];
+  /** The set and the place of the next two timestamps. */
+  const place = () => {
+    const at = (2 * commands.length) % SET_SIZE;
+    if (at === 0) sets.push(device.createQuerySet({ type: "timestamp", count: SET_SIZE }));
+    return { querySet: sets[sets.length - 1], at };
+  };
+  const unhook = hookCommands({
+    onDispatch(name, dispatch, record) {
+      const { querySet, at } = place();
+      commands.push(describe(name, dispatch));
+      record({ querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 });
+    },
+    onCopy(bytes, record, stamp) {
+      const { querySet, at } = place();
+      commands.push({ kind: "copy", name: "copy", shapes: [], variant: {}, bytes: 2 * bytes });
+      stamp({ querySet, endOfPassWriteIndex: at });
+      record();
+      stamp({ querySet, beginningOfPassWriteIndex: at + 1 });
+    },
+  });
+  const close = () => {
+    unhook();
+    sets.forEach((set) => set.destroy());
+  };
+  return {
+    get count() {
+      return commands.length;
+    },
+    async finish() {
+      try {
+        unhook(); // submits
+        const [times, tick] = [
+          await readTimestamps(device, sets, 2 * commands.length),
+          await nsPerTick(device),
+        ];
+        const ns = (from: number, to: number) => Number(times[to] - times[from]) * tick;
+        return commands.map((command, i) => ({ ...command, start: ns(0, 2 * i), ns: ns(2 * i, 2 * i + 1) }));
+      } finally {
+        close();
+      }
+    },
+    cancel: close,
+  };
+}
+
+/** True if the device has timestamp queries. */
+export function canTime(): boolean {
+  return backendInternals().device.features.has("timestamp-query");
+}
+
+function describe(name: string, dispatch: Dispatch | undefined): Command {
+  if (dispatch === undefined) return { kind: "stock", name, shapes: [], variant: {} };
+  const { inputs, outputs, constants = {}, flops } = dispatch;
+  const infos = outputs.map((output) => "inPlace" in output ? output.inPlace : output);
+  const bytes = [
+    ...inputs.map((input) => "tensor" in input ? input.size ?? sizeOf(input.tensor) : sizeOf(input)),
+    ...infos.map(sizeOf),
+  ].reduce((sum, size) => sum + size, 0);
+  return { kind: "ours", name, shapes: infos.map(({ shape }) => shape), variant: constants, flops, bytes };
+}
+
+/** All of tfjs's types that a shader sees have 4 bytes. */
+function sizeOf({ shape }: Pick<TensorInfo, "shape">): number {
+  return shape.reduce((product, size) => product * size, 4);
+}
+
+async function readTimestamps(
+  device: GPUDevice,
+  sets: readonly GPUQuerySet[],
+  count: number,
+): Promise<BigUint64Array> {
+  if (count === 0) return new BigUint64Array(0);
+  const size = sets.length * SET_SIZE * BYTES;
+  const resolved = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
+  const mapped = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder();
+  sets.forEach((set, i) => {
+    const used = Math.min(SET_SIZE, count - i * SET_SIZE);
+    encoder.resolveQuerySet(set, 0, used, resolved, i * SET_SIZE * BYTES);
+  });
+  encoder.copyBufferToBuffer(resolved, 0, mapped, 0, size);
+  device.queue.submit([encoder.finish()]);
+  try {
+    await mapped.mapAsync(GPUMapMode.READ, 0, count * BYTES);
+    return new BigUint64Array(mapped.getMappedRange(0, count * BYTES).slice(0));
+  } finally {
+    resolved.destroy();
+    mapped.destroy();
+  }
+}
+
+const ticks = new WeakMap<GPUDevice, Promise<number>>();
+
+/** Milliseconds over which ticks are counted; the host's clock is off by a few at either end. */
+const CALIBRATION = 200;
+
+/**
+ * Nanoseconds of a timestamp's tick. WebGPU says that it is 1; Deno hands out the driver's ticks, which are longer on
+ * some GPUs, so they are counted against the host's clock once per device.
+ */
+function nsPerTick(device: GPUDevice): Promise<number> {
+  let result = ticks.get(device);
+  if (result === undefined) ticks.set(device, result = measureTick(device));
+  return result;
+}
+
+async function measureTick(device: GPUDevice): Promise<number> {
+  const set = device.createQuerySet({ type: "timestamp", count: SET_SIZE });
+  const stamp = async () => {
+    await device.queue.onSubmittedWorkDone();
+    const encoder = device.createCommandEncoder();
+    encoder.beginComputePass({ timestampWrites: { querySet: set, beginningOfPassWriteIndex: 0 } }).end();
+    const host = performance.now();
+    device.queue.submit([encoder.finish()]);
+    return { host, device: (await readTimestamps(device, [set], 1))[0] };
+  };
+  const first = await stamp();
+  await new Promise((resolve) => setTimeout(resolve, CALIBRATION));
+  const last = await stamp();
+  set.destroy();
+  const measured = (last.host - first.host) * 1e6 / Number(last.device - first.device);
+  return Math.abs(measured - 1) < 0.2 ? 1 : measured;
+}
+
+/** The result of a body, and what it recorded. */
+export interface Timed<T> {
+  readonly value: T;
+  readonly records: readonly DispatchRecord[];
+}
+
+/**
+ * Times what a body records.
+ *
+ * @throws {Error} as {@link startTiming}
+ */
+export async function timeDispatches<T>(body: () => T | Promise<T>): Promise<Timed<T>> {
+  const session = startTiming();
+  try {
+    const value = await body();
+    return { value, records: await session.finish() };
+  } catch (error) {
+    session.cancel();
+    throw error;
+  }
+}
+
+/** Numbers of dispatches and copies. */
+export interface DispatchCounts {
+  readonly ours: number;
+  readonly stock: number;
+  readonly copies: number;
+}
+
+/** Counts what a body records. */
+export function countDispatches<T>(body: () => T): DispatchCounts & { readonly value: T } {
+  const counts = { ours: 0, stock: 0, copies: 0 };
+  const unhook = hookCommands({
+    onDispatch(_name, dispatch, record) {
+      counts[dispatch === undefined ? "stock" : "ours"]++;
+      record();
+    },
+    onCopy(_bytes, record) {
+      counts.copies++;
+      record();
+    },
+  });
+  try {
+    return { value: body(), ...counts };
+  } finally {
+    unhook();
+  }
+}
+
+/**
+ * Milliseconds of one run by the wall clock: the time of 5k runs less that of k, so that the wait for the device
+ * (at least 10 ms in Deno) drops out. For adapters without timestamp queries.
+ */
+export async function timeByDifference(body: () => void, k = 1): Promise<number> {
+  const { device } = backendInternals();
+  const wall = async (times: number) => {
+    submit();
+    await device.queue.onSubmittedWorkDone();
+    const start = performance.now();
+    for (let i = 0; i < times; i++) body();
+    submit();
+    await device.queue.onSubmittedWorkDone();
+    return performance.now() - start;
+  };
+  const few = await wall(k);
+  return (await wall(5 * k) - few) / (4 * k);
+}
