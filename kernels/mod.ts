@@ -5,6 +5,7 @@
  */
 import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/conv2d.ts";
+import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
@@ -15,14 +16,17 @@ export {
   type BatchNormTensors,
 } from "./batch_norm/batch_norm.ts";
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
+export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { sgdUpdate } from "./sgd/sgd.ts";
 
 /** Puts our kernels into tfjs under backend "webgpu"; a second call does nothing. */
 export function register(): void {
-  replaceKernels([...CONV2D_REPLACEMENTS, ...MATMUL_REPLACEMENTS]);
-  addKernels([...BATCH_NORM_KERNELS]);
+  replaceKernels(CONV2D_REPLACEMENTS);
+  replaceKernels(MATMUL_REPLACEMENTS);
+  addKernels(BATCH_NORM_KERNELS);
+  addKernels(DROPOUT_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

@@ -8,6 +8,9 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import type { DropoutKey } from "../kernels/mod.ts";
+
+export type { DropoutKey };
 
 /** The tensors of one batch normalisation, each [C]. */
 export interface BatchNormParameters {
@@ -51,13 +54,6 @@ export interface AttentionWeights {
   readonly outputWeight: tf.Tensor2D;
   /** [D] */
   readonly outputBias: tf.Tensor1D;
-}
-
-/** Which mask a dropout draws: the same three numbers give the same bits. */
-export interface DropoutKey {
-  readonly seed: number;
-  readonly layer: number;
-  readonly step: number;
 }
 
 /** The layers; every method records its gradient on tfjs's tape. */

@@ -5,13 +5,13 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import { batchNorm, batchNormInference, register } from "../kernels/mod.ts";
+import { batchNorm, batchNormInference, dropout, register } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
 
 register();
 
-/** Convolution and batch normalisation on the WGSL kernels. */
+/** What has a kernel, on it. */
 export const kernelLayers: Layers = {
   ...stockLayers,
   name: "fervid",
@@ -21,6 +21,8 @@ export const kernelLayers: Layers = {
     if (!training) return batchNormInference(x, tensors, { epsilon, relu });
     return batchNorm(x, tensors, { epsilon, momentum, relu });
   },
+
+  dropout,
 
   conv2d(x, filter, options) {
     // The kernels take channels four at a time; the three of an image get a fourth of zeros.

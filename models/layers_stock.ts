@@ -4,8 +4,8 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { RandomStream } from "../data/random.ts";
-import type { BatchNormOptions, BatchNormParameters, DropoutKey, GruWeights, Layers } from "./layers.ts";
+import { dropoutMaskRef } from "../kernels/dropout/dropout_ref.ts";
+import type { BatchNormOptions, BatchNormParameters, GruWeights, Layers } from "./layers.ts";
 
 /** Below every finite float that a pooled value can have. */
 const LOWEST = -3.4e38;
@@ -68,16 +68,6 @@ function gruDirection(x: tf.Tensor3D, weights: GruWeights, backwards: boolean): 
   return states;
 }
 
-/** The mask of a dropout, drawn on the host. */
-function dropoutMask(shape: number[], rate: number, { seed, layer, step }: DropoutKey): tf.Tensor {
-  const random = new RandomStream(seed, "dropout", layer, step);
-  const size = shape.reduce((product, n) => product * n, 1);
-  return tf.tensor(
-    Float32Array.from({ length: size }, () => random.chance(rate) ? 0 : 1 / (1 - rate)),
-    shape,
-  );
-}
-
 /** Plain TensorFlow.js. */
 export const stockLayers: Layers = {
   name: "stock",
@@ -124,7 +114,8 @@ export const stockLayers: Layers = {
   },
 
   dropout(x, rate, key) {
-    return rate === 0 ? x : x.mul(dropoutMask(x.shape, rate, key));
+    // The mask that the kernel draws, made on the host.
+    return x.mul(tf.tensor(dropoutMaskRef(x.size, rate, key), x.shape));
   },
 
   softmaxCrossEntropy(logits, labels) {
