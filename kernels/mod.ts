@@ -7,6 +7,7 @@ import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/conv2d.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
+import { GELU_KERNELS } from "./gelu/gelu.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export {
@@ -18,6 +19,7 @@ export {
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
 export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
+export { gelu } from "./gelu/gelu.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { sgdUpdate } from "./sgd/sgd.ts";
 
@@ -27,6 +29,8 @@ export function register(): void {
   replaceKernels(MATMUL_REPLACEMENTS);
   addKernels(BATCH_NORM_KERNELS);
   addKernels(DROPOUT_KERNELS);
+  replaceKernels([...CONV2D_REPLACEMENTS]);
+  addKernels([...BATCH_NORM_KERNELS, ...DROPOUT_KERNELS, ...GELU_KERNELS]);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

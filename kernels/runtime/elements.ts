@@ -1,0 +1,30 @@
+/**
+ * One shader for rows of any length and, faster, for rows of a multiple of 4: it includes `elements.wgsl` and binds
+ * `array<Element>`, which is `vec4<f32>` or `f32`.
+ *
+ * @module
+ */
+import f32Source from "./elements_f32.wgsl" with { type: "text" };
+import vec4Source from "./elements_vec4.wgsl" with { type: "text" };
+import type { ShaderFile } from "./wgsl.ts";
+
+/** A shader by how many values it takes at a time. */
+export interface ElementShader {
+  /** the shader for rows of that length, and how many values an element has: 4 or 1 */
+  forRow(length: number): { shader: ShaderFile; width: number };
+}
+
+/** The two variants of a shader that includes `elements.wgsl`. */
+export function elementShader({ file, source, includes }: ShaderFile): ElementShader {
+  const variant = (width: number, elements: string) => ({
+    shader: {
+      file: `${file}, ${width} at a time`,
+      source,
+      includes: { ...includes, "elements.wgsl": elements },
+    },
+    width,
+  });
+  const four = variant(4, vec4Source);
+  const one = variant(1, f32Source);
+  return { forRow: (length) => length % 4 === 0 ? four : one };
+}
