@@ -6,8 +6,8 @@
 import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/conv2d.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
-import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
+import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export {
@@ -29,8 +29,7 @@ export function register(): void {
   replaceKernels(MATMUL_REPLACEMENTS);
   addKernels(BATCH_NORM_KERNELS);
   addKernels(DROPOUT_KERNELS);
-  replaceKernels([...CONV2D_REPLACEMENTS]);
-  addKernels([...BATCH_NORM_KERNELS, ...DROPOUT_KERNELS, ...GELU_KERNELS]);
+  addKernels(GELU_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

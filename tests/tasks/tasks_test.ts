@@ -1,39 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-
-const CONFIG = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
-const ROOT = new URL("../../", import.meta.url).pathname;
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a task's command line as deno.json has it, with its permissions. */
-async function task(name: string, ...args: string[]): Promise<Outcome> {
-  const [program, ...words] = (CONFIG.tasks[name].command as string).split(" ");
-  assertEquals(program, "deno");
-  const command = new Deno.Command("deno", {
-    args: [...words, ...args],
-    cwd: ROOT,
-    stdout: "piped",
-    stderr: "piped",
-  });
-  const { code, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** The one message of a failed task. */
-function messageOf({ code, stderr }: Outcome): string {
-  assertEquals(code, 1, stderr);
-  const errors = stderr.split("\n").filter((line) =>
-    line.startsWith("error: ") && !line.includes("XDG_RUNTIME_DIR")
-  );
-  assertEquals(errors.length, 1, stderr);
-  assert(!/^\s+at /m.test(stderr), `there is a stack in ${stderr}`);
-  return errors[0];
-}
+import { CONFIG, lastLine, messageOf, task } from "./_task.ts";
 
 const REQUIRED: Record<string, string[]> = {
   demo: [],
@@ -105,10 +71,6 @@ Deno.test("unusable folders and checkpoints end with one message", async () => {
 Deno.test("a run file trains, records, is refused twice, resumes, replays and is listed", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const lastLine = (outcome: Outcome) => {
-      assertEquals(outcome.code, 0, outcome.stderr);
-      return JSON.parse(outcome.stdout.trim().split("\n").at(-1)!);
-    };
     const sizes = { width: 4, size: 32 };
     const content = {
       name: "smallest",
