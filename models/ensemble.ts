@@ -4,6 +4,8 @@
  * @module
  */
 import { argmaxRows, type ExpressionMetrics, expressionMetrics, metricsOf } from "./metrics.ts";
+import { foldTracks, select } from "./selection.ts";
+import { smooth, type Smoothing } from "./smoothing.ts";
 
 /** What a search for ensemble weights found. */
 export interface WeightSearch {
@@ -51,7 +53,7 @@ export function simplexPoints(n: number, parts: number): number[][] {
 
 /**
  * Searches the simplex by cross-validation over tracks: for each fold the weights are chosen on the other folds'
- * tracks, and the fold is scored with them.
+ * tracks, and the fold is scored with them. Of equal scores the most even weights win: corners overfit small sets.
  *
  * @param probabilities [F, classes] of each network
  * @param labels [F]; -1 = not counted
@@ -62,43 +64,76 @@ export function searchWeights(
   probabilities: readonly Float32Array[],
   labels: ArrayLike<number>,
   tracks: ArrayLike<number>,
-  { step = 0.05, folds = 5, classes = 7 }: WeightSearchOptions = {},
+  options: WeightSearchOptions = {},
 ): WeightSearch {
-  if (probabilities.length === 0 || probabilities.some((rows) => rows.length !== labels.length * classes)) {
+  return searchVariants([probabilities], labels, tracks, options);
+}
+
+/**
+ * Searches weights and a smoothing together, the same honest way.
+ *
+ * @param clips the tracks with their frame numbers, in the order of the probabilities
+ * @param smoothings the candidates, the plainest first
+ */
+export function searchSmoothedWeights(
+  probabilities: readonly Float32Array[],
+  labels: ArrayLike<number>,
+  clips: readonly { readonly frames: ArrayLike<number> }[],
+  smoothings: readonly Smoothing[],
+  options: WeightSearchOptions = {},
+): WeightSearch & { smoothing: Smoothing } {
+  const classes = options.classes ?? 7;
+  // Both are linear: smoothing each network once serves all weights.
+  const variants = smoothings.map((smoothing) =>
+    probabilities.map((values) => smooth(values, classes, clips, smoothing))
+  );
+  const tracks = clips.flatMap(({ frames }, track) => new Array<number>(frames.length).fill(track));
+  const search = searchVariants(variants, labels, tracks, options);
+  return { ...search, smoothing: smoothings[search.variant] };
+}
+
+/** @param variants alternatives for the networks' probabilities, of which one is chosen with the weights */
+function searchVariants(
+  variants: readonly (readonly Float32Array[])[],
+  labels: ArrayLike<number>,
+  tracks: ArrayLike<number>,
+  { step = 0.05, folds = 5, classes = 7 }: WeightSearchOptions,
+): WeightSearch & { variant: number } {
+  const networks = variants[0];
+  if (networks.length === 0 || networks.some((rows) => rows.length !== labels.length * classes)) {
     throw new RangeError(
       `Cannot search ensemble weights: expected [${labels.length}, ${classes}] probabilities of each network but got ` +
-        `lengths ${probabilities.map((rows) => rows.length).join(", ") || "of no network"}`,
+        `lengths ${networks.map((rows) => rows.length).join(", ") || "of no network"}`,
     );
   }
-  const numbers = [...new Set(Array.from(tracks))].sort((a, b) => a - b);
-  const foldCount = Math.max(1, Math.min(folds, numbers.length));
-  const foldOf = new Map(numbers.map((track, i) => [track, i % foldCount]));
-  const points = simplexPoints(probabilities.length, Math.round(1 / step));
-  // One confusion matrix per (point, fold): sums of them score any set of folds without another pass.
-  const confusions = points.map((weights) => {
-    const predicted = argmaxRows(combine(probabilities, weights), classes);
-    const perFold = Array.from({ length: foldCount }, () => new Float64Array(classes * classes));
+  const divided = foldTracks(tracks, folds);
+  const points = simplexPoints(networks.length, Math.round(1 / step));
+  const candidates = variants.flatMap((_, variant) => points.map((weights) => ({ variant, weights })));
+  // One confusion matrix per (candidate, fold): sums of them score any set of folds without another pass.
+  const confusions = candidates.map(({ variant, weights }) => {
+    const predicted = argmaxRows(combine(variants[variant], weights), classes);
+    const perFold = Array.from({ length: divided.count }, () => new Float64Array(classes * classes));
     for (let i = 0; i < labels.length; i++) {
-      if (labels[i] >= 0) perFold[foldOf.get(tracks[i])!][labels[i] * classes + predicted[i]]++;
+      if (labels[i] >= 0) perFold[divided.of[i]][labels[i] * classes + predicted[i]]++;
     }
     return perFold;
   });
-  const best = (counted: (fold: number) => boolean) => {
-    const scores = confusions.map((perFold) =>
-      metricsOf(sumOf(perFold.filter((_, f) => counted(f)), classes)).score
-    );
-    return centralBest(points, scores);
-  };
-  const chosen = Array.from(
-    { length: foldCount },
-    (_, fold) => best((other) => foldCount === 1 || other !== fold),
+  const unevenness = candidates.map(({ weights }) =>
+    weights.reduce((sum, weight) => sum + weight * weight, 0)
   );
-  const final = best(() => true);
+  const { chosen, perFold } = select(
+    candidates.length,
+    divided,
+    (candidate, counted) =>
+      metricsOf(sumOf(confusions[candidate].filter((_, f) => counted(f)), classes)).score,
+    (candidate) => unevenness[candidate],
+  );
   return {
-    weights: points[final],
-    honest: metricsOf(sumOf(chosen.map((point, fold) => confusions[point][fold]), classes)),
-    optimistic: metricsOf(sumOf(confusions[final], classes)),
-    foldWeights: chosen.map((point) => points[point]),
+    variant: candidates[chosen].variant,
+    weights: candidates[chosen].weights,
+    honest: metricsOf(sumOf(perFold.map((candidate, fold) => confusions[candidate][fold]), classes)),
+    optimistic: metricsOf(sumOf(confusions[chosen], classes)),
+    foldWeights: perFold.map((candidate) => candidates[candidate].weights),
   };
 }
 
@@ -109,18 +144,6 @@ function sumOf(
   const counts = new Float64Array(classes * classes);
   for (const matrix of matrices) matrix.forEach((count, i) => counts[i] += count);
   return { classes, counts };
-}
-
-/** Of the points with the highest score, the most even one: ties are common on small sets, corners overfit. */
-function centralBest(points: readonly number[][], scores: readonly number[]): number {
-  const highest = Math.max(...scores);
-  const unevenness = (point: readonly number[]) => point.reduce((sum, weight) => sum + weight * weight, 0);
-  let best = -1;
-  for (let i = 0; i < points.length; i++) {
-    if (scores[i] < highest - 1e-12) continue;
-    if (best < 0 || unevenness(points[i]) < unevenness(points[best]) - 1e-12) best = i;
-  }
-  return best;
 }
 
 /** The metrics of one network's probabilities [F, classes]. */
