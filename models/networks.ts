@@ -27,15 +27,16 @@ interface BackboneSizes {
   readonly width: number;
   /** side of the square input in pixels */
   readonly size: number;
-  /** outputs: 7 expressions or 12 action units */
-  readonly classes: number;
 }
 
-/** A network's description. */
-export type Architecture =
+/** A network's description but for its outputs. */
+export type Sizes =
   | ({ readonly network: "cnn" } & BackboneSizes)
   | ({ readonly network: "rnn" } & BackboneSizes & RnnSizes)
   | ({ readonly network: "transformer" } & BackboneSizes & TransformerSizes);
+
+/** A network's description; outputs: 7 expressions, 12 action units, or the identities. */
+export type Architecture = Sizes & { readonly classes: number };
 
 /** The description of a network at a scale: `paper`, or `tiny`, the same topology for software adapters. */
 export function architectureFor(
@@ -43,8 +44,13 @@ export function architectureFor(
   preset: "paper" | "tiny",
   classes: number,
 ): Architecture {
+  return { ...sizesFor(network, preset), classes };
+}
+
+/** {@link architectureFor} without the outputs. */
+export function sizesFor(network: NetworkName, preset: "paper" | "tiny"): Sizes {
   const paper = preset === "paper";
-  const backbone = paper ? { width: 64, size: 224, classes } : { width: 16, size: 48, classes };
+  const backbone = paper ? { width: 64, size: 224 } : { width: 16, size: 48 };
   const embedding = paper ? 768 : 96;
   if (network === "rnn") {
     return { network, ...backbone, embedding, layers: 2, hidden: paper ? 384 : 48, bidirectional: true };

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { contactSheet, type SynthesisResult, synthesize } from "../data/synthetic/mod.ts";
-import { defineCommand, runTask } from "./run/cli.ts";
+import { contactSheet, synthesize, synthesizeIdentities } from "../data/synthetic/mod.ts";
+import { type Context, defineCommand, type Options, runTask } from "./run/cli.ts";
 
 const command = defineCommand({
   task: "synthesize",
   summary:
-    "Writes a synthetic talking-face set in Aff-Wild2's 2021 layout; the same seed gives the same bytes.",
+    "Writes synthetic talking faces in Aff-Wild2's 2021 layout, or people in VGGFace2's; the same seed, the same bytes.",
   flags: {
     out: {
       type: "string",
@@ -22,6 +22,17 @@ const command = defineCommand({
     seed: { type: "integer", min: 0, default: 1, description: "of everything that is drawn" },
     size: { type: "integer", min: 16, max: 512, default: 112, description: "side of the crops in pixels" },
     balanced: { type: "boolean", description: "expressions about equally often, not as in the real set" },
+    identities: {
+      type: "integer",
+      min: 2,
+      description: "instead of tracks: pictures of so many people in VGGFace2's layout, for pretrain",
+    },
+    images: {
+      type: "integer",
+      min: 1,
+      default: 20,
+      description: "with --identities: pictures of each person",
+    },
     contactSheet: {
       type: "string",
       placeholder: "FILE.png",
@@ -30,37 +41,77 @@ const command = defineCommand({
   },
   examples: [
     "deno task synthesize --out out/synthetic --tracks 48 --frames 60 --contact-sheet out/faces.png",
+    "deno task synthesize --out out/people --identities 100 --images 20",
   ],
 });
 
-await runTask(command, Deno.args, async (options, context) => {
-  const { dryRun, contactSheet: sheet, arguments: _, ...settings } = options;
-  context.log(JSON.stringify({ ...settings, contactSheet: sheet ?? null }));
-  if (dryRun) return { dryRun: true };
-  const progress = context.progress("frames", options.tracks * options.frames);
-  let result: SynthesisResult;
-  try {
-    result = await synthesize({
-      ...settings,
-      signal: context.signal,
-      onProgress: (done) => progress.update(done),
-    });
-  } catch (error) {
-    if (!context.signal.aborted || error !== context.signal.reason) throw error;
-    context.log(`stopped; ${options.out} is marked incomplete and is made again by the next run`);
-    return { out: options.out, interrupted: true };
-  } finally {
-    progress.finish();
-  }
+type SynthesizeOptions = Options<typeof command.flags>;
+
+async function writeTracks(options: SynthesizeOptions, context: Context): Promise<Record<string, unknown>> {
+  const { out, tracks, frames, seed, size, balanced } = options;
+  const progress = context.progress("frames", tracks * frames);
+  const onProgress = (done: number) => progress.update(done);
+  const result = await synthesize({
+    out,
+    tracks,
+    frames,
+    seed,
+    size,
+    balanced,
+    onProgress,
+    signal: context.signal,
+  });
+  progress.finish();
   context.log(
     `${
       result.reused ? "kept" : "wrote"
     } ${result.images} crops of ${result.frames} frames in ${result.tracks} tracks ` +
-      `in ${options.out}`,
+      `in ${out}`,
   );
+  return { ...result };
+}
+
+async function writeIdentities(
+  { out, images, seed, size }: SynthesizeOptions,
+  identities: number,
+  context: Context,
+): Promise<Record<string, unknown>> {
+  const progress = context.progress("pictures", identities * images);
+  const onProgress = (done: number) => progress.update(done);
+  const result = await synthesizeIdentities({
+    out,
+    identities,
+    images,
+    seed,
+    size,
+    onProgress,
+    signal: context.signal,
+  });
+  progress.finish();
+  context.log(
+    `${result.reused ? "kept" : "wrote"} ${result.images} pictures of ${identities} people in ${out}`,
+  );
+  return { ...result };
+}
+
+await runTask(command, Deno.args, async (options, context) => {
+  const { dryRun, contactSheet: sheet, arguments: _, ...settings } = options;
+  const { out, identities } = options;
+  context.log(JSON.stringify({ ...settings, contactSheet: sheet ?? null }));
+  if (dryRun) return { dryRun: true };
+  let result: Record<string, unknown>;
+  try {
+    result = identities === undefined
+      ? await writeTracks(options, context)
+      : await writeIdentities(options, identities, context);
+  } catch (error) {
+    if (!context.signal.aborted || error !== context.signal.reason) throw error;
+    context.log(`stopped; ${out} is marked incomplete and is made again by the next run`);
+    return { out, interrupted: true };
+  }
   if (sheet !== undefined) {
     await Deno.writeFile(sheet, await contactSheet(options.seed));
     context.log(`wrote ${sheet}`);
   }
-  return { out: options.out, ...result };
+  return { out, ...result };
 });

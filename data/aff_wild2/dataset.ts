@@ -8,8 +8,10 @@ import { type Annotations, LABEL_FORMATS, parseAnnotations } from "./annotations
 import { diskFiles, type Files, listFolderIfThere, readBytes } from "./files.ts";
 import { findLayout, type Layout, listSplit, videoOfTrack } from "./layout.ts";
 import {
+  ACTION_UNITS,
   type Dataset,
   type Dropped,
+  EXPRESSIONS,
   type LabelSet,
   type SkippedTrack,
   type Split,
@@ -186,7 +188,9 @@ export async function readDataset(root: string, options: ReadOptions): Promise<D
         `usable frame but none of ${names.length} has one: ${reasons(skipped)}`,
     );
   }
-  return { root: layout.root, labelSet, split, labelWidth: LABEL_FORMATS[labelSet].width, tracks, skipped };
+  const { width } = LABEL_FORMATS[labelSet];
+  const classNames = labelSet === "expression" ? EXPRESSIONS : ACTION_UNITS;
+  return { root: layout.root, labelSet, split, classNames, labelWidth: width, tracks, skipped };
 }
 
 /** Both splits of a label set. */

@@ -4,15 +4,7 @@
  *
  * @module
  */
-import {
-  ACTION_UNITS,
-  type Dataset,
-  EXPRESSIONS,
-  type LabelSet,
-  type SkippedTrack,
-  type Split,
-} from "./types.ts";
-import type { Track } from "./types.ts";
+import type { Dataset, SkippedTrack, Split, Target, Track } from "./types.ts";
 
 /** Counts of frames: `annotated` = `kept` + `unlabelled` + `missingCrop` + `excluded`. */
 export interface FrameCounts {
@@ -63,7 +55,7 @@ export interface DatasetReport {
   /** the folder that was read */
   readonly root: string;
   /** which labels */
-  readonly labelSet: LabelSet;
+  readonly labelSet: Target;
   /** which part */
   readonly split: Split;
   /** the sums over `tracks` */
@@ -92,9 +84,9 @@ function reportTrack(track: Track | SkippedTrack): TrackReport {
   };
 }
 
-/** Counts the kept frames of each expression, or those where each action unit is active. */
+/** Counts the kept frames of each class, or those where each action unit is active. */
 export function countClasses(dataset: Dataset): ClassCount[] {
-  const names = dataset.labelSet === "expression" ? EXPRESSIONS : ACTION_UNITS;
+  const names = dataset.classNames;
   const counts = new Array<number>(names.length).fill(0);
   for (const { labels } of dataset.tracks) {
     if (dataset.labelWidth === 1) { for (let i = 0; i < labels.length; i++) counts[labels[i]]++; }

@@ -7,6 +7,9 @@
 /** Which annotations are read: `expression` is EXPR_Set, `action_units` is AU_Set. */
 export type LabelSet = "expression" | "action_units";
 
+/** What is learned: Aff-Wild2's annotations, or who a face belongs to (pretraining on VGGFace2's layout). */
+export type Target = LabelSet | "identity";
+
 /** The official partition. */
 export type Split = "train" | "validation";
 
@@ -62,8 +65,10 @@ export interface Track {
   readonly annotatedFrames: number;
   /** [F] kept frame numbers, 1-based, ascending */
   readonly frames: Int32Array;
-  /** [F] 0..6, or [F, 12] 0/1 for action units */
-  readonly labels: Int8Array;
+  /** [F] 0..6, or [F, 12] 0/1 for action units; [F] the identity's number */
+  readonly labels: Int8Array | Int16Array;
+  /** [F] file names in `imageFolder`, where they are not `%05d.jpg` of the frame number */
+  readonly files?: readonly string[];
   /** what is left out of `frames` */
   readonly dropped: Dropped;
 }
@@ -89,10 +94,12 @@ export interface Dataset {
   /** the folder that was read */
   readonly root: string;
   /** which labels */
-  readonly labelSet: LabelSet;
+  readonly labelSet: Target;
   /** which part */
   readonly split: Split;
-  /** values per frame: 1 (expression) or 12 (action units) */
+  /** in label order: expressions, action units, or identities */
+  readonly classNames: readonly string[];
+  /** values per frame: 1 (expression, identity) or 12 (action units) */
   readonly labelWidth: 1 | 12;
   /** ordered by name; every track has at least one kept frame */
   readonly tracks: readonly Track[];
@@ -107,5 +114,5 @@ export function imageName(frame: number): string {
 
 /** The path of the crop of the track's i-th kept frame. */
 export function imagePath(track: Track, i: number): string {
-  return `${track.imageFolder}/${imageName(track.frames[i])}`;
+  return `${track.imageFolder}/${track.files?.[i] ?? imageName(track.frames[i])}`;
 }

@@ -8,14 +8,12 @@ import { ACTION_UNITS, imageName, UNLABELLED } from "../aff_wild2/types.ts";
 import { RandomStream } from "../random.ts";
 import { UNIT_THRESHOLD } from "./expressions.ts";
 import { type PlannedTrack, planSet } from "./plan.ts";
+import { beginSet, finishSet, inParallel } from "./set_folder.ts";
 import { renderJpeg } from "./render.ts";
 import { planTrack } from "./track.ts";
 
-const MARKER = "synthetic.json";
 /** Raised when the drawing changes, so that a set of an older drawing is not taken for the same. */
-const VERSION = 3;
-/** Frames under way at once. */
-const CONCURRENCY = 8;
+const VERSION = 4;
 /** Share of frames without a crop (3.7 % in the real set), and of runs without a label, per track. */
 const MISSING_SHARE = 0.037;
 const UNLABELLED_SHARE = 0.03;
@@ -45,57 +43,6 @@ export interface SynthesisResult {
   readonly reused: boolean;
 }
 
-interface Marker {
-  readonly version: number;
-  readonly tracks: number;
-  readonly frames: number;
-  readonly seed: number;
-  readonly size: number;
-  readonly balanced: boolean;
-  readonly complete: boolean;
-  readonly images: number;
-}
-
-/** The marker of a set, if the folder holds one; an error if it holds anything else. */
-async function readMarker(out: string): Promise<Marker | undefined> {
-  let entries: string[];
-  try {
-    entries = Array.from(Deno.readDirSync(out), (entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new Error(
-      `Cannot synthesize into ${out}: ${(error as Error).message}; expected a new or empty folder`,
-      { cause: error },
-    );
-  }
-  if (entries.length === 0) return undefined;
-  const marker = entries.includes(MARKER)
-    ? parseMarker(await Deno.readTextFile(`${out}/${MARKER}`))
-    : undefined;
-  if (marker === undefined) {
-    throw new Error(
-      `Cannot synthesize into ${out}: it holds ${
-        entries.sort().slice(0, 4).join(", ")
-      } and is no synthetic set; ` +
-        `expected a new or empty folder`,
-    );
-  }
-  return marker;
-}
-
-/** The marker in a text, or undefined if it is none: only a folder with a true marker is ever replaced. */
-function parseMarker(text: string): Marker | undefined {
-  let value: Partial<Marker> | null;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  const numbers = ["version", "tracks", "frames", "seed", "size", "images"] as const;
-  if (typeof value?.complete !== "boolean" || typeof value.balanced !== "boolean") return undefined;
-  return numbers.every((key) => Number.isInteger(value[key])) ? value as Marker : undefined;
-}
-
 /** The smallest value of each number that is taken. */
 const SMALLEST = { tracks: 2, frames: 1, seed: 0, size: 16 };
 
@@ -119,19 +66,11 @@ export async function synthesize(options: SynthesisOptions): Promise<SynthesisRe
   checkNumbers({ tracks, frames, seed, size });
   const startedAt = performance.now();
   const seconds = () => (performance.now() - startedAt) / 1000;
-  const wanted = { version: VERSION, tracks, frames, seed, size, balanced };
-  const marker = await readMarker(out);
+  const wanted = { kind: "tracks", version: VERSION, tracks, frames, seed, size, balanced };
   const plans = planSet(tracks, frames, seed, balanced);
   const total = plans.reduce((sum, plan) => sum + plan.frames, 0);
-  if (marker !== undefined) {
-    const same = Object.entries(wanted).every(([key, value]) => marker[key as keyof Marker] === value);
-    if (same && marker.complete) {
-      return { tracks, frames: total, images: marker.images, seconds: seconds(), reused: true };
-    }
-    for (const folder of ["annotations", "cropped_aligned"]) await removeFolder(`${out}/${folder}`);
-  }
-  await Deno.mkdir(out, { recursive: true });
-  await Deno.writeTextFile(`${out}/${MARKER}`, JSON.stringify({ ...wanted, complete: false, images: 0 }));
+  const kept = await beginSet(out, wanted, ["annotations", "cropped_aligned"]);
+  if (kept !== undefined) return { tracks, frames: total, images: kept, seconds: seconds(), reused: true };
   let images = 0;
   let done = 0;
   for (const plan of plans) {
@@ -139,16 +78,8 @@ export async function synthesize(options: SynthesisOptions): Promise<SynthesisRe
   }
   // Last, so that a reader refuses a set whose making was interrupted.
   for (const plan of plans) await writeAnnotations(out, plan, seed);
-  await Deno.writeTextFile(`${out}/${MARKER}`, JSON.stringify({ ...wanted, complete: true, images }));
+  await finishSet(out, wanted, images);
   return { tracks, frames: total, images, seconds: seconds(), reused: false };
-}
-
-async function removeFolder(path: string): Promise<void> {
-  try {
-    await Deno.remove(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /** Frames (0-based) that lie in random runs which cover about `share` of them. */
@@ -179,31 +110,16 @@ async function writeTrack(
     : randomRuns(new RandomStream(seed, "missing", name), frames, MISSING_SHARE, 4);
   const folder = `${out}/cropped_aligned/${name}`;
   await Deno.mkdir(folder, { recursive: true });
-  let next = 0;
-  const worker = async () => {
-    while (next < frames) {
-      signal?.throwIfAborted();
-      const frame = next++;
-      if (!missing.has(frame)) {
-        const noise = new RandomStream(seed, "noise", name, frame);
-        await Deno.writeFile(
-          `${folder}/${imageName(frame + 1)}`,
-          await renderJpeg(plan.scene(frame), size, noise),
-        );
-      }
-      onFrame();
+  await inParallel(frames, signal, async (frame) => {
+    if (!missing.has(frame)) {
+      const noise = new RandomStream(seed, "noise", name, frame);
+      await Deno.writeFile(
+        `${folder}/${imageName(frame + 1)}`,
+        await renderJpeg(plan.scene(frame), size, noise),
+      );
     }
-  };
-  // Every worker has ended before an error is reported, so that nothing is written after it.
-  const stopped = await Promise.allSettled(
-    Array.from({ length: CONCURRENCY }, () =>
-      worker().catch((error) => {
-        next = frames;
-        throw error;
-      })),
-  );
-  const failed = stopped.find(({ status }) => status === "rejected");
-  if (failed?.status === "rejected") throw failed.reason;
+    onFrame();
+  });
   return frames - missing.size;
 }
 

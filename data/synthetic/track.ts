@@ -83,6 +83,7 @@ function drawColour(random: RandomStream): Rgb {
  *
  * @param expressions of the episodes, in order; Neutral among them is a stretch without one
  * @param dense true: apexes last until the next episode, so that Neutral is about as frequent as the others
+ * @param person whose face it is; by default every track is another person's
  */
 export function planTrack(
   seed: number,
@@ -90,9 +91,10 @@ export function planTrack(
   frameCount: number,
   expressions: readonly number[],
   dense = false,
+  person = name,
 ): TrackPlan {
   const stream = (...path: (string | number)[]) => new RandomStream(seed, "track", name, ...path);
-  const identity = drawIdentity(stream("identity"));
+  const identity = drawIdentity(new RandomStream(seed, "track", person, "identity"));
   const resting = relaxed();
   resting.AU4 = identity.restingBrow;
   const episodes = layEpisodes(frameCount, expressions, identity.expressivity, dense, stream("episodes"));

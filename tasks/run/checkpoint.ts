@@ -9,7 +9,7 @@ import { type Architecture, createNetwork, type Network } from "../../models/net
 import type { Sgd } from "../../models/optimizer.ts";
 import { type HostTensor, readSafetensors, writeSafetensors } from "../../models/weights/safetensors.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
-import type { LabelSet } from "../../data/aff_wild2/types.ts";
+import type { Target } from "../../data/aff_wild2/types.ts";
 import { UserError } from "./cli.ts";
 import type { EpochRecord, Position } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
@@ -21,7 +21,7 @@ const MOMENTUM_PREFIX = "momentum/";
 /** What a checkpoint says of its run beside the tensors. */
 export interface CheckpointHeader {
   readonly architecture: Architecture;
-  readonly labelSet: LabelSet;
+  readonly labelSet: Target;
   readonly recipe: Recipe;
   readonly convention: InputConvention;
   readonly seed: number;

@@ -132,6 +132,7 @@ export function metricsLines(metrics: Metrics): string[] {
     ];
   }
   const { confusion, perClassF1 } = metrics;
+  if (confusion.classes !== EXPRESSIONS.length) return [totals]; // identities: too many for a table
   const rows = EXPRESSIONS.map((name, truth) => [
     name,
     fixed(perClassF1[truth]),

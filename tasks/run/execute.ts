@@ -5,7 +5,7 @@
  */
 import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
-import type { NetworkName } from "../../models/networks.ts";
+import type { Architecture, NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
@@ -178,7 +178,8 @@ async function trainNetworks(
   const convention = conventionOf(run);
   let backbone = run.backbone === null ? undefined : await loadNetworkCheckpoint(run.backbone, ["cnn"]);
   for (const network of networksOf(run)) {
-    const { architecture, recipe } = run.models[network]!;
+    const { architecture: sizes, recipe } = run.models[network]!;
+    const architecture: Architecture = { ...sizes, classes: splits.train.classNames.length };
     const path = `${out}/${network}.safetensors`;
     const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
     if (network !== "cnn" && backbone === undefined && resume === undefined) {
@@ -197,7 +198,10 @@ async function trainNetworks(
     const values = result.validation?.probabilities ??
       await predictCheckpoint(trained, splits.validation, context, options.cache);
     const { f1, accuracy, score } = scoreFrames(values, splits.validation);
-    await writePredictions(`${out}/${network}.predictions.csv`, splits.validation, values);
+    // A column for each of thousands of people would be of no use.
+    if (labelSet !== "identity") {
+      await writePredictions(`${out}/${network}.predictions.csv`, splits.validation, values);
+    }
     await file.updateNetwork(network, {
       checkpoint: path,
       epochs: result.history,

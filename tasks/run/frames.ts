@@ -27,9 +27,9 @@ export function frameSamples(dataset: Dataset): SampleSource & { index: WindowIn
 }
 
 /** [frames * labelWidth] the labels of all kept frames. */
-export function allLabels(dataset: Dataset): Int8Array {
+export function allLabels(dataset: Dataset): Int8Array | Int16Array {
   const count = dataset.tracks.reduce((sum, track) => sum + track.labels.length, 0);
-  const labels = new Int8Array(count);
+  const labels = dataset.labelSet === "identity" ? new Int16Array(count) : new Int8Array(count);
   let offset = 0;
   for (const track of dataset.tracks) {
     labels.set(track.labels, offset);

@@ -6,7 +6,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WindowIndex } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, LabelSet } from "../../data/aff_wild2/types.ts";
+import type { Dataset, Target } from "../../data/aff_wild2/types.ts";
 import {
   type ActionUnitMetrics,
   actionUnitMetrics,
@@ -22,8 +22,8 @@ const WINDOWS_PER_BATCH = 256;
 const BATCHES_PER_READ = 8;
 
 /** Class probabilities (softmax), or per-unit probabilities (sigmoid) for action units. */
-function probabilitiesOf(logits: tf.Tensor2D, labelSet: LabelSet): tf.Tensor2D {
-  return labelSet === "expression" ? logits.softmax() : logits.sigmoid();
+function probabilitiesOf(logits: tf.Tensor2D, labelSet: Target): tf.Tensor2D {
+  return labelSet === "action_units" ? logits.sigmoid() : logits.softmax();
 }
 
 /**
@@ -118,8 +118,8 @@ export type Metrics = ExpressionMetrics | ActionUnitMetrics;
 /** Scores [frames, classes] probabilities: the most probable expression, or units above .5. */
 export function scoreFrames(probabilities: Float32Array, dataset: Dataset): Metrics {
   const labels = allLabels(dataset);
-  if (dataset.labelSet === "expression") {
-    const classes = probabilities.length / labels.length;
+  if (dataset.labelSet !== "action_units") {
+    const classes = dataset.classNames.length;
     return expressionMetrics(labels, argmaxRows(probabilities, classes), classes);
   }
   return actionUnitMetrics(labels, Int8Array.from(probabilities, (probability) => probability > 0.5 ? 1 : 0));

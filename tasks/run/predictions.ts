@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ACTION_UNITS, type Dataset, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
+import type { Dataset } from "../../data/aff_wild2/types.ts";
 import { writeTextAtomic } from "./files.ts";
 
 /**
@@ -16,10 +16,8 @@ export async function writePredictions(
   dataset: Dataset,
   probabilities: Float32Array,
 ): Promise<void> {
-  const names = dataset.labelSet === "expression" ? EXPRESSIONS : ACTION_UNITS;
-  const labelNames = dataset.labelSet === "expression"
-    ? ["label"]
-    : ACTION_UNITS.map((unit) => `label_${unit}`);
+  const names = dataset.classNames;
+  const labelNames = dataset.labelWidth === 1 ? ["label"] : names.map((unit) => `label_${unit}`);
   const lines = [["track", "frame", ...labelNames, ...names].join(",")];
   let row = 0;
   for (const { name, frames, labels } of dataset.tracks) {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { LabelSet } from "../../data/aff_wild2/types.ts";
+import type { Target } from "../../data/aff_wild2/types.ts";
 import type { NetworkName } from "../../models/networks.ts";
 
 /** The scale of a run: `paper` is width 64 at 224 pixels, `tiny` the same topology at width 16 and 48 pixels. */
@@ -73,7 +73,7 @@ const TINY: Recipe = {
  * The settings of a network at a scale; a temporal network's frozen backbone sees frames without augmentation.
  * Action units take the authors' rate and batch size.
  */
-export function recipeFor(network: NetworkName, preset: Preset, labelSet: LabelSet = "expression"): Recipe {
+export function recipeFor(network: NetworkName, preset: Preset, labelSet: Target = "expression"): Recipe {
   const paper = preset === "paper";
   const units = paper && labelSet === "action_units" ? { lr: 1e-4, batchSize: 48 } : {};
   const base = { ...(paper ? PAPER : TINY), ...units };

@@ -6,9 +6,8 @@
  */
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
-import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import { EXPR_CONVENTION, type InputConvention, VGGFACE2_CONVENTION } from "../../data/input_convention.ts";
-import { type Architecture, architectureFor, type NetworkName } from "../../models/networks.ts";
+import { type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
 
@@ -63,7 +62,7 @@ const runSchema = z.strictObject({
   preset: z.enum(["paper", "tiny"]).default("paper"),
   data: z.strictObject({
     root: z.string().min(1),
-    labelSet: z.enum(["expression", "action_units"]).default("expression"),
+    labelSet: z.enum(["expression", "action_units", "identity"]).default("expression"),
     /** drawn into `root` if it is not there */
     synthetic: z.strictObject({
       tracks: z.int().min(2),
@@ -95,9 +94,9 @@ const runSchema = z.strictObject({
 /** A run file as it is read. */
 export type RunFile = z.infer<typeof runSchema>;
 
-/** A network of a run with all its settings. */
+/** A network of a run with all its settings; its number of classes comes with the data. */
 export interface ModelRun {
-  readonly architecture: Architecture;
+  readonly architecture: Sizes;
   readonly recipe: Recipe;
 }
 
@@ -153,7 +152,6 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
     );
   }
   const { models, recipe, ...rest } = parsed.data;
-  const classes = rest.data.labelSet === "expression" ? EXPRESSIONS.length : ACTION_UNITS.length;
   const resolved: Partial<Record<NetworkName, ModelRun>> = {};
   for (const network of ["cnn", "rnn", "transformer"] as const) {
     const settings = models[network];
@@ -165,9 +163,9 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
       : { ...shared, ...(window ? { window } : {}), ...(stride ? { stride } : {}) };
     resolved[network] = {
       architecture: {
-        ...architectureFor(network, rest.preset, classes),
+        ...sizesFor(network, rest.preset),
         ...settings.architecture,
-      } as Architecture,
+      } as Sizes,
       recipe: { ...recipeFor(network, rest.preset, rest.data.labelSet), ...applicable, ...settings.recipe },
     };
   }
@@ -177,7 +175,7 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
 /** A resolved run as the content of a run file. */
 export function toRunFile({ models, ...rest }: ResolvedRun): unknown {
   const files = Object.entries(models).map(([network, { architecture, recipe }]) => {
-    const { network: _, classes: __, ...sizes } = architecture;
+    const { network: _, ...sizes } = architecture;
     return [network, { architecture: sizes, recipe }];
   });
   return { ...rest, models: Object.fromEntries(files) };

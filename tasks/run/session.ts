@@ -4,9 +4,10 @@
  * @module
  */
 import { readDataset, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, LabelSet, Split } from "../../data/aff_wild2/types.ts";
+import type { Dataset, Split, Target } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { ImageCache } from "../../data/loader.ts";
+import { readIdentities } from "../../data/vggface2.ts";
 import { type AdapterRecord, initializeDevice } from "../../kernels/runtime/device.ts";
 import {
   type Architecture,
@@ -32,13 +33,16 @@ const CACHE_BYTES = 1 << 30;
 /** Images per forward pass where no gradient is wanted. */
 export const INFERENCE_BATCH = 64;
 
+/** Lines of a split's summary: identities can be thousands. */
+const MOST_LINES = 16;
+
 /** Everything that a run's result depends on. */
 export interface RunConfiguration {
   readonly architecture: Architecture;
   readonly recipe: Recipe;
   readonly convention: InputConvention;
   readonly seed: number;
-  readonly labelSet: LabelSet;
+  readonly labelSet: Target;
   /** steps between checkpoints */
   readonly checkpointEvery: number;
 }
@@ -61,12 +65,20 @@ export async function startDevice(context: Context): Promise<AdapterRecord> {
 /** Reads splits and prints what was kept and dropped. */
 export async function openSplits<S extends Split>(
   root: string,
-  labelSet: LabelSet,
+  labelSet: Target,
   splits: readonly S[],
   context: Context,
 ): Promise<Record<S, Awaited<ReturnType<typeof readDataset>>>> {
-  const read = await Promise.all(splits.map((split) => readDataset(root, { labelSet, split })));
-  for (const dataset of read) summaryLines(reportDataset(dataset)).forEach((line) => context.log(line));
+  const read = await Promise.all(
+    splits.map((split) =>
+      labelSet === "identity" ? readIdentities(root, split) : readDataset(root, { labelSet, split })
+    ),
+  );
+  for (const dataset of read) {
+    const lines = summaryLines(reportDataset(dataset));
+    lines.slice(0, MOST_LINES).forEach((line) => context.log(line));
+    if (lines.length > MOST_LINES) context.log(`  and ${lines.length - MOST_LINES} more classes`);
+  }
   return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, typeof read[number]>;
 }
 

@@ -6,7 +6,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { imagePath, WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, LabelSet } from "../../data/aff_wild2/types.ts";
+import type { Dataset, Target } from "../../data/aff_wild2/types.ts";
 import { type Batch, epochOrder, loadBatches } from "../../data/loader.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import { type CnnNetwork, isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
@@ -29,8 +29,8 @@ export interface Splits {
 }
 
 /** Mean loss over the labelled rows: cross-entropy for expressions, binary cross-entropy for action units. */
-function lossOf(logits: tf.Tensor2D, labels: Int32Array, labelSet: LabelSet): tf.Scalar {
-  if (labelSet === "expression") {
+function lossOf(logits: tf.Tensor2D, labels: Int32Array, labelSet: Target): tf.Scalar {
+  if (labelSet !== "action_units") {
     return defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"));
   }
   return defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"));

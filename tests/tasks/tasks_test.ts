@@ -8,6 +8,7 @@ const REQUIRED: Record<string, string[]> = {
   evaluate: ["--weights", "none.safetensors", "--data", "nowhere"],
   ensemble: ["a.safetensors", "b.safetensors", "--data", "nowhere"],
   runs: [],
+  pretrain: ["--data", "nowhere"],
 };
 
 for (const [name, args] of Object.entries(REQUIRED)) {

@@ -4,7 +4,15 @@ import type { Dataset, Track } from "../../../data/aff_wild2/mod.ts";
 import { assertFails, makeTrack } from "./_fixture.ts";
 
 function makeDataset(...tracks: Track[]): Dataset {
-  return { root: "root", labelSet: "expression", split: "train", labelWidth: 1, tracks, skipped: [] };
+  return {
+    root: "root",
+    labelSet: "expression",
+    split: "train",
+    classNames: [],
+    labelWidth: 1,
+    tracks,
+    skipped: [],
+  };
 }
 
 /** The first index of each training window. */
