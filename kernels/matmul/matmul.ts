@@ -6,8 +6,10 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
-import { type Activation, ACTIVATION_INCLUDE, activationCode } from "./activation.ts";
+import { ACTIVATION_INCLUDE } from "./activation.ts";
+import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
+import { type RegisterVariant, runRegister } from "./register.ts";
 import { type MatmulShape, matmulShape } from "./shape.ts";
 
 const PLAIN: ShaderFile = {
@@ -22,21 +24,13 @@ const LANES = 8;
 const MAX_GRID = 65535;
 
 /** What is done besides the product. */
-export interface MatmulOptions {
+export interface MatmulOptions extends Epilogue {
   /** a is [.., K, M] */
   readonly transposeA?: boolean;
   /** b is [.., N, K] */
   readonly transposeB?: boolean;
-  /** [N], added to every row */
-  readonly bias?: TensorInfo;
-  /** applied after the bias */
-  readonly activation?: Activation;
-  /** slope of `leakyrelu` below 0; 0.2 */
-  readonly alpha?: number;
-  /** [N] slopes of `prelu` below 0 */
-  readonly slopes?: TensorInfo;
-  /** [.., M, N], to which the result is added in place; not with an activation */
-  readonly addTo?: TensorInfo;
+  /** the fastest that is known for the shape and adapter, unless given */
+  readonly variant?: MatmulVariant;
 }
 
 function sizeOf({ shape }: TensorInfo): number {
@@ -75,18 +69,17 @@ function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, optio
   }
 }
 
-function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, options: MatmulOptions): TensorInfo {
+/** How a product is computed. */
+export type MatmulVariant = { readonly kind: "plain" } | RegisterVariant;
+
+function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
   const { batches, rows, columns, inner, transposeA, transposeB } = shape;
-  const { bias, slopes, activation, alpha = 0.2, addTo } = options;
+  const { bias, slopes, addTo } = epilogue;
   let y = addTo;
   for (let first = 0; first < batches; first += MAX_GRID) {
     [y] = run({
       shader: PLAIN,
-      constants: {
-        ACTIVATION: activationCode(activation),
-        BIAS: bias !== undefined,
-        PRELU: slopes !== undefined,
-      },
+      constants: epilogueConstants(epilogue),
       inputs: [a, b, bias ?? b, slopes ?? b],
       outputs: [y ? { inPlace: y } : { shape: [...shape.batchShape, rows, columns] }],
       uniforms: {
@@ -103,7 +96,7 @@ function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, options: Matmul
         b_column: transposeB ? inner : 1,
         first_batch: first,
         add: addTo ? 1 : 0,
-        alpha: { f32: alpha },
+        alpha: epilogueAlpha(epilogue),
       },
       workgroups: [
         Math.ceil(columns / (4 * LANES)),
@@ -129,5 +122,7 @@ function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, options: Matmul
 export function matmul(a: TensorInfo, b: TensorInfo, options: MatmulOptions = {}): TensorInfo {
   const shape = matmulShape(a.shape, b.shape, options.transposeA, options.transposeB);
   requireOperands(a, b, shape, options);
-  return plain(a, b, shape, options);
+  const { variant = { kind: "plain" } } = options;
+  if (variant.kind === "plain") return plain(a, b, shape, options);
+  return runRegister(a, b, shape, options, variant);
 }

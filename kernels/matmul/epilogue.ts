@@ -1,0 +1,32 @@
+/**
+ * What a kernel does to its result before it is written.
+ *
+ * @module
+ */
+import type { TensorInfo } from "@tensorflow/tfjs";
+import type { Constants } from "../runtime/wgsl.ts";
+import { type Activation, activationCode } from "./activation.ts";
+
+/** Bias, then activation; or addition to what is there. */
+export interface Epilogue {
+  /** [N], added to every row */
+  readonly bias?: TensorInfo;
+  /** applied after the bias */
+  readonly activation?: Activation;
+  /** slope of `leakyrelu` below 0; 0.2 */
+  readonly alpha?: number;
+  /** [N] slopes of `prelu` below 0 */
+  readonly slopes?: TensorInfo;
+  /** [.., M, N], to which the result is added in place; not with an activation */
+  readonly addTo?: TensorInfo;
+}
+
+/** The constants of a shader that includes activation.wgsl. */
+export function epilogueConstants({ bias, slopes, activation }: Epilogue): Constants {
+  return { ACTIVATION: activationCode(activation), BIAS: bias !== undefined, PRELU: slopes !== undefined };
+}
+
+/** The slope of `leakyrelu` as a uniform. */
+export function epilogueAlpha({ alpha = 0.2 }: Epilogue): { f32: number } {
+  return { f32: alpha };
+}
