@@ -63,6 +63,17 @@ export function restoreKernels(): void {
   stock.clear();
 }
 
+/** Runs a body with tfjs's own kernels in the place of ours. */
+export function withStockKernels<T>(body: () => T): T {
+  const ours = [...stock.keys()].map((name) => ({ name, kernel: tf.getKernel(name, BACKEND).kernelFunc }));
+  for (const [name, kernel] of stock) put(name, kernel);
+  try {
+    return body();
+  } finally {
+    for (const { name, kernel } of ours) put(name, kernel);
+  }
+}
+
 /** A kernel that tfjs has no name for, with its gradient. */
 export interface NewKernel {
   readonly name: string;

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { CONV2D_BENCHES } from "../../kernels/conv2d/conv2d_bench.ts";
 import type { BenchCase } from "../../kernels/runtime/bench.ts";
+import { RESNET50_STEP } from "./resnet50_step.ts";
 
 /** Every case. */
-export const BENCH_CASES: readonly BenchCase[] = [];
+export const BENCH_CASES: readonly BenchCase[] = [...CONV2D_BENCHES, RESNET50_STEP];

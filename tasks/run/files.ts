@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { UserError } from "./cli.ts";
 
 /** Writes a text to a temporary file, flushes it and renames it; what was there before stays until then. */
 export async function writeTextAtomic(path: string, text: string): Promise<void> {
@@ -14,4 +15,23 @@ export async function writeTextAtomic(path: string, text: string): Promise<void>
     await file.sync();
   }
   await Deno.rename(temporary, path);
+}
+
+/**
+ * Makes the folder of a file and proves that it can be written, before hours of training.
+ *
+ * @throws {UserError} if it cannot be written
+ */
+export async function requireWritable(path: string): Promise<void> {
+  const folder = path.replace(/\/[^/]*$/, "") || ".";
+  const probe = `${folder}/.write-probe.tmp`;
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(probe, "");
+    await Deno.remove(probe);
+  } catch (error) {
+    throw new UserError(
+      `Cannot write to ${folder}: ${(error as Error).message}; expected a folder that can be written`,
+    );
+  }
 }

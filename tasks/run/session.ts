@@ -8,7 +8,6 @@ import type { Dataset, Split, Target } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { ImageCache } from "../../data/loader.ts";
 import { readIdentities } from "../../data/vggface2.ts";
-import { type AdapterRecord, initializeDevice } from "../../kernels/runtime/device.ts";
 import {
   type Architecture,
   CnnNetwork,
@@ -27,6 +26,9 @@ import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { train, type TrainingResult } from "./trainer.ts";
 import { cnnRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
+
+export { startDevice } from "./device.ts";
+export { requireWritable } from "./files.ts";
 
 /** Decoded images up to this size are kept in memory between epochs. */
 const CACHE_BYTES = 1 << 30;
@@ -51,15 +53,6 @@ export interface RunConfiguration {
 export interface RunResult extends TrainingResult {
   readonly checkpoint: string;
   readonly weightsSha256: string;
-}
-
-/** Starts the device and says on what: the first line of every log. */
-export async function startDevice(context: Context): Promise<AdapterRecord> {
-  const adapter = await initializeDevice();
-  context.log(
-    `adapter: ${adapter.description} (${[adapter.vendor, adapter.architecture].filter(Boolean).join(", ")})`,
-  );
-  return adapter;
 }
 
 /** Reads splits and prints what was kept and dropped. */
@@ -210,25 +203,6 @@ function epochLine(title: string, record: EpochRecord, epochs: number): string {
   return `${title} epoch ${record.epoch}/${epochs}: loss ${record.trainLoss.toFixed(4)}, ` +
     `validation F1 ${record.validationF1.toFixed(4)}, accuracy ${record.validationAccuracy.toFixed(4)}, ` +
     `score ${record.validationScore.toFixed(4)}, ${record.seconds.toFixed(1)} s`;
-}
-
-/**
- * Makes the folder of a file and proves that it can be written, before hours of training.
- *
- * @throws {UserError} if it cannot be written
- */
-export async function requireWritable(path: string): Promise<void> {
-  const folder = path.replace(/\/[^/]*$/, "") || ".";
-  const probe = `${folder}/.write-probe.tmp`;
-  try {
-    await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeTextFile(probe, "");
-    await Deno.remove(probe);
-  } catch (error) {
-    throw new UserError(
-      `Cannot write to ${folder}: ${(error as Error).message}; expected a folder that can be written`,
-    );
-  }
 }
 
 /**

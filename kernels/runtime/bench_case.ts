@@ -1,0 +1,196 @@
+/**
+ * Runs one case of `deno task bench`: first that ours and stock tfjs's agree, then both in turns, then the medians.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import type { BenchCase, BenchOutputs, BenchRun } from "./bench.ts";
+import { readTensors, relativeDifference } from "./difference.ts";
+import type { Peaks } from "./peak.ts";
+import { backendInternals, release, submit } from "./program.ts";
+import { withStockKernels } from "./registry.ts";
+import { canTime, countDispatches, startTiming, timeByDifference } from "./timing.ts";
+
+/** What was measured; the names are those of the JSON file. */
+export interface BenchResult {
+  readonly op: string;
+  readonly case: string;
+  /** medians, in milliseconds */
+  readonly ours_ms: number;
+  readonly stock_ms: number;
+  /** how many times faster ours is */
+  readonly ratio: number;
+  /** of ours; null if the case does not tell its operations */
+  readonly gflops: number | null;
+  /** the time that the adapter's peak and bandwidth allow at best, as a share of ours; null if the case tells neither */
+  readonly percent_of_roofline: number | null;
+  /** of one run */
+  readonly dispatches: { readonly ours: number; readonly stock: number };
+  /** milliseconds, in the order of measuring: ours[i] and stock[i] ran one after the other */
+  readonly samples: { readonly ours: readonly number[]; readonly stock: readonly number[] };
+}
+
+/** How long a case is measured. */
+export interface BenchBudget {
+  /** milliseconds of the two sides together that the rounds of a case should take */
+  readonly time: number;
+  readonly minRounds: number;
+  readonly maxRounds: number;
+  readonly signal?: AbortSignal;
+}
+
+type Side = "ours" | "stock";
+type Times = Record<Side, number[]>;
+
+/**
+ * Measures a case.
+ *
+ * @throws {Error} if the two sides differ by more than the case's tolerance; the signal's reason if it is aborted
+ */
+export async function benchCase(item: BenchCase, peaks: Peaks, budget: BenchBudget): Promise<BenchResult> {
+  const run = item.setup();
+  try {
+    await requireAgreement(item, run);
+    const dispatches = {
+      ours: total(countDispatches(() => discard(run, "ours"))),
+      stock: total(countDispatches(() => discard(run, "stock"))),
+    };
+    const measure = run.clock === "wall" ? wallTimes : canTime() ? deviceTimes : differences;
+    const first = await measure(run, 1, budget.signal);
+    const round = first.ours[0] + first.stock[0];
+    const wanted = Math.ceil(budget.time / round);
+    const rounds = Math.max(budget.minRounds, Math.min(budget.maxRounds, wanted));
+    return summarize(item, peaks, dispatches, await measure(run, rounds, budget.signal));
+  } finally {
+    run.dispose();
+  }
+}
+
+function total({ ours, stock }: { ours: number; stock: number }): number {
+  return ours + stock;
+}
+
+function summarize(
+  { op, name, flops, bytes }: BenchCase,
+  peaks: Peaks,
+  dispatches: Record<Side, number>,
+  samples: Times,
+): BenchResult {
+  const ours_ms = median(samples.ours);
+  const stock_ms = median(samples.stock);
+  const best = Math.max((flops ?? 0) / peaks.gflops, (bytes ?? 0) / peaks.bandwidth) / 1e6;
+  return {
+    op,
+    case: name,
+    ours_ms,
+    stock_ms,
+    ratio: stock_ms / ours_ms,
+    gflops: flops === undefined ? null : flops / ours_ms / 1e6,
+    percent_of_roofline: best === 0 ? null : 100 * best / ours_ms,
+    dispatches,
+    samples,
+  };
+}
+
+/** The middle value; the mean of the two middle ones of an even number. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Runs a side once, freeing what it makes on the way. */
+function outputsOf(run: BenchRun, side: Side): readonly TensorOutput[] {
+  const record = () => tf.tidy(() => run[side]() as unknown as tf.TensorContainer) as unknown as BenchOutputs;
+  const outputs = side === "ours" ? record() : withStockKernels(record);
+  return (Array.isArray(outputs) ? outputs : [outputs]) as readonly TensorOutput[];
+}
+
+type TensorOutput = tf.Tensor | tf.TensorInfo;
+
+function free(outputs: readonly TensorOutput[]): void {
+  outputs.forEach((output) => output instanceof tf.Tensor ? output.dispose() : release(output));
+}
+
+function discard(run: BenchRun, side: Side): void {
+  free(outputsOf(run, side));
+}
+
+async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
+  const results: Partial<Record<Side, ArrayLike<number>[]>> = {};
+  for (const side of ["ours", "stock"] as const) {
+    const outputs = outputsOf(run, side);
+    results[side] = await readTensors([...outputs, ...run.state?.[side] ?? []]);
+    free(outputs);
+  }
+  const { ours, stock } = results as Record<Side, ArrayLike<number>[]>;
+  const fail = (what: string) => {
+    throw new Error(`Cannot time ${item.op} ${item.name}: ${what}`);
+  };
+  if (ours.length !== stock.length) fail(`ours gives ${ours.length} tensors, stock ${stock.length}`);
+  ours.forEach((values, i) => {
+    const difference = relativeDifference(values, stock[i]);
+    if (difference > run.tolerance) {
+      fail(`tensor ${i} of ours differs from stock's by ${difference}; expected at most ${run.tolerance}`);
+    }
+  });
+}
+
+/** One session for all rounds: the two sides in turns, one wait at the end. */
+async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+  const session = startTiming();
+  try {
+    const marks: { side: Side; from: number; to: number }[] = [];
+    for (let round = 0; round < rounds; round++) {
+      signal?.throwIfAborted();
+      for (const side of ["ours", "stock"] as const) {
+        const from = session.count;
+        discard(run, side);
+        marks.push({ side, from, to: session.count });
+      }
+    }
+    const records = await session.finish();
+    const times: Times = { ours: [], stock: [] };
+    for (const { side, from, to } of marks) {
+      times[side].push(records.slice(from, to).reduce((sum, { ns }) => sum + ns, 0) / 1e6);
+    }
+    return times;
+  } catch (error) {
+    session.cancel();
+    throw error;
+  }
+}
+
+/** Milliseconds that a wall-clock sample takes at least: the wait at its end costs up to 10 of them. */
+const WALL_SAMPLE = 300;
+
+async function wallTimes(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+  const { queue } = backendInternals().device;
+  const times: Times = { ours: [], stock: [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const side of ["ours", "stock"] as const) {
+      signal?.throwIfAborted();
+      submit();
+      await queue.onSubmittedWorkDone();
+      const last = times[side].at(-1) ?? WALL_SAMPLE;
+      const runs = Math.max(1, Math.ceil(WALL_SAMPLE / last));
+      const start = performance.now();
+      for (let i = 0; i < runs; i++) discard(run, side);
+      submit();
+      await queue.onSubmittedWorkDone();
+      times[side].push((performance.now() - start) / runs);
+    }
+  }
+  return times;
+}
+
+async function differences(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+  const times: Times = { ours: [], stock: [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const side of ["ours", "stock"] as const) {
+      signal?.throwIfAborted();
+      times[side].push(await timeByDifference(() => discard(run, side)));
+    }
+  }
+  return times;
+}

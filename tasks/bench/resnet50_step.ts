@@ -1,0 +1,78 @@
+/**
+ * One whole training step of ResNet50, the stock graph against ours: forward, backward, and the update.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { layerFlops, resnet50Layers } from "../../kernels/conv2d/conv2d_bench.ts";
+import { type BenchCase, type BenchRun, randomTensor } from "../../kernels/runtime/bench.ts";
+import type { Layers } from "../../models/layers.ts";
+import { kernelLayers } from "../../models/layers_kernels.ts";
+import { stockLayers } from "../../models/layers_stock.ts";
+import { architectureFor, CnnNetwork } from "../../models/networks.ts";
+import { Sgd } from "../../models/optimizer.ts";
+
+const IMAGES = 16;
+const CLASSES = 7;
+const RATE = 0.01;
+const MOMENTUM = 0.9;
+
+function networkOf(layers: Layers): CnnNetwork {
+  const architecture = { ...architectureFor("cnn", "tiny", CLASSES), network: "cnn" as const };
+  const network = new CnnNetwork(architecture, 1, layers);
+  // A residual branch starts with a factor of 0, behind which every gradient is 0: nothing would be compared.
+  for (const { name, variable } of network.parameters.trainable()) {
+    if (name.endsWith("_increase_bn.weight")) {
+      tf.tidy(() => variable.assign(tf.fill(variable.shape, 0.5)));
+    }
+  }
+  return network;
+}
+
+function setup(): BenchRun {
+  const size = architectureFor("cnn", "tiny", CLASSES).size;
+  const images = randomTensor<tf.Rank.R4>([IMAGES, size, size, 3]);
+  const labels = tf.tensor1d(Array.from({ length: IMAGES }, (_, i) => i % CLASSES), "int32");
+  const networks = { ours: networkOf(kernelLayers), stock: networkOf(stockLayers) };
+  const lossOf = (network: CnnNetwork, layers: Layers) => () =>
+    layers.softmaxCrossEntropy(network.logits(images, { training: true }), labels);
+  const losses = {
+    ours: lossOf(networks.ours, kernelLayers),
+    stock: lossOf(networks.stock, stockLayers),
+  };
+  const variables = (network: CnnNetwork) => network.parameters.trainable().map(({ variable }) => variable);
+  // tfjs's optimizers have no weight decay, so neither side has.
+  const ours = new Sgd(networks.ours.parameters, { momentum: MOMENTUM, weightDecay: 0 });
+  const stock = tf.train.momentum(RATE, MOMENTUM);
+  return {
+    ours: () => ours.step(losses.ours, RATE),
+    stock: () => stock.minimize(losses.stock, true, variables(networks.stock)) as tf.Scalar,
+    // The weights after one step: a batch norm's shift starts at 0, so its value is its gradient.
+    state: { ours: variables(networks.ours), stock: variables(networks.stock) },
+    // Gradients agree to 2e-5, but a ReLU whose input is 0 up to rounding may fall on either side, and one of 64 rows
+    // is several percent of a gradient in the last stage.
+    tolerance: 0.2,
+    clock: "wall",
+    dispose() {
+      ours.dispose();
+      stock.dispose();
+      networks.ours.dispose();
+      networks.stock.dispose();
+      tf.dispose([images, labels]);
+    },
+  };
+}
+
+/** Forward, the filter's gradient, and the input's, which the first layer does not need. */
+const FLOPS = resnet50Layers().reduce(
+  (sum, layer) => sum + layer.count * (layer.name === "conv1" ? 2 : 3) * layerFlops(layer),
+  0,
+);
+
+/** Width 16, 48x48 pixels, a batch of 16. */
+export const RESNET50_STEP: BenchCase = {
+  op: "resnet50_step",
+  name: "resnet50 step, width 16, 48x48, batch 16",
+  flops: FLOPS,
+  setup,
+};
