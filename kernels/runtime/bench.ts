@@ -7,6 +7,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { release } from "./program.ts";
 
 /** What a run returns: freed by the harness after it has been compared. */
 export type BenchOutputs = TensorInfo | readonly TensorInfo[];
@@ -54,4 +55,15 @@ export interface BenchCase {
 export function randomTensor<R extends tf.Rank = tf.Rank>(shape: number[]): tf.Tensor<R> {
   const size = shape.reduce((product, n) => product * n, 1);
   return tf.tensor(Float32Array.from({ length: size }, () => 2 * Math.random() - 1), shape as tf.ShapeMap[R]);
+}
+
+/** Runs a body in a `tf.tidy`: what it makes on the way is freed, what it returns is the caller's. */
+export function outputsOf(body: () => BenchOutputs): readonly TensorInfo[] {
+  const outputs = tf.tidy(() => body() as unknown as tf.TensorContainer) as unknown as BenchOutputs;
+  return Array.isArray(outputs) ? outputs : [outputs as TensorInfo];
+}
+
+/** Frees what {@link outputsOf} returned. */
+export function freeOutputs(outputs: readonly TensorInfo[]): void {
+  outputs.forEach((output) => output instanceof tf.Tensor ? output.dispose() : release(output));
 }

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
-import type { BenchCase, BenchOutputs, BenchRun } from "./bench.ts";
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { type BenchCase, type BenchRun, freeOutputs, outputsOf } from "./bench.ts";
 import { readTensors, relativeDifference } from "./difference.ts";
 import type { Peaks } from "./peak.ts";
-import { backendInternals, release, submit } from "./program.ts";
+import { backendInternals, submit } from "./program.ts";
 import { withStockKernels } from "./registry.ts";
-import { canTime, countDispatches, startTiming, timeByDifference } from "./timing.ts";
+import { canTime, countDispatches, median, timeByDifference, timeDispatches, totalMs } from "./timing.ts";
 
 /** What was measured; the names are those of the JSON file. */
 export interface BenchResult {
@@ -92,36 +92,20 @@ function summarize(
   };
 }
 
-/** The middle value; the mean of the two middle ones of an even number. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-/** Runs a side once, freeing what it makes on the way. */
-function outputsOf(run: BenchRun, side: Side): readonly TensorOutput[] {
-  const record = () => tf.tidy(() => run[side]() as unknown as tf.TensorContainer) as unknown as BenchOutputs;
-  const outputs = side === "ours" ? record() : withStockKernels(record);
-  return (Array.isArray(outputs) ? outputs : [outputs]) as readonly TensorOutput[];
-}
-
-type TensorOutput = tf.Tensor | tf.TensorInfo;
-
-function free(outputs: readonly TensorOutput[]): void {
-  outputs.forEach((output) => output instanceof tf.Tensor ? output.dispose() : release(output));
+function runSide(run: BenchRun, side: Side): readonly TensorInfo[] {
+  return side === "ours" ? outputsOf(() => run.ours()) : withStockKernels(() => outputsOf(() => run.stock()));
 }
 
 function discard(run: BenchRun, side: Side): void {
-  free(outputsOf(run, side));
+  freeOutputs(runSide(run, side));
 }
 
 async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
   const results: Partial<Record<Side, ArrayLike<number>[]>> = {};
   for (const side of ["ours", "stock"] as const) {
-    const outputs = outputsOf(run, side);
+    const outputs = runSide(run, side);
     results[side] = await readTensors([...outputs, ...run.state?.[side] ?? []]);
-    free(outputs);
+    freeOutputs(outputs);
   }
   const { ours, stock } = results as Record<Side, ArrayLike<number>[]>;
   const fail = (what: string) => {
@@ -138,8 +122,7 @@ async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
 
 /** One session for all rounds: the two sides in turns, one wait at the end. */
 async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
-  const session = startTiming();
-  try {
+  const { value: marks, records } = await timeDispatches((session) => {
     const marks: { side: Side; from: number; to: number }[] = [];
     for (let round = 0; round < rounds; round++) {
       signal?.throwIfAborted();
@@ -149,16 +132,11 @@ async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal):
         marks.push({ side, from, to: session.count });
       }
     }
-    const records = await session.finish();
-    const times: Times = { ours: [], stock: [] };
-    for (const { side, from, to } of marks) {
-      times[side].push(records.slice(from, to).reduce((sum, { ns }) => sum + ns, 0) / 1e6);
-    }
-    return times;
-  } catch (error) {
-    session.cancel();
-    throw error;
-  }
+    return marks;
+  });
+  const times: Times = { ours: [], stock: [] };
+  for (const { side, from, to } of marks) times[side].push(totalMs(records.slice(from, to)));
+  return times;
 }
 
 /** Milliseconds that a wall-clock sample takes at least: the wait at its end costs up to 10 of them. */

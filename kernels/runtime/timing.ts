@@ -193,15 +193,29 @@ export interface Timed<T> {
  *
  * @throws {Error} as {@link startTiming}
  */
-export async function timeDispatches<T>(body: () => T | Promise<T>): Promise<Timed<T>> {
+export async function timeDispatches<T>(
+  body: (session: TimingSession) => T | Promise<T>,
+): Promise<Timed<T>> {
   const session = startTiming();
   try {
-    const value = await body();
+    const value = await body(session);
     return { value, records: await session.finish() };
   } catch (error) {
     session.cancel();
     throw error;
   }
+}
+
+/** Milliseconds of records together. */
+export function totalMs(records: readonly DispatchRecord[]): number {
+  return records.reduce((sum, { ns }) => sum + ns, 0) / 1e6;
+}
+
+/** The middle value; the mean of the two middle ones of an even number. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** Numbers of dispatches and copies. */

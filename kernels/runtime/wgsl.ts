@@ -2,7 +2,7 @@
  * From the WGSL files to the source that is compiled: constants are set, marked loops are unrolled, includes are
  * pasted. The files stay valid WGSL, because every directive is a comment:
  *
- * - `//#include "name.wgsl"` is replaced by that file;
+ * - `//#include "name.wgsl"` is replaced by that file, the first time that it is named;
  * - `const NAME = 4u;` takes its value from the constants object if that has `NAME`;
  * - `//#unroll` before `for (var i = 0u; i < NAME; i++) {` repeats the body with `i` replaced by 0u, 1u, ...
  *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter).
@@ -75,13 +75,15 @@ export function expandLines(shader: ShaderFile, constants: Constants = {}): read
   return unroll(lines, values);
 }
 
-function include({ file, source, includes = {} }: ShaderFile): Line[] {
+function include({ file, source, includes = {} }: ShaderFile, seen = new Set<string>()): Line[] {
   return source.split("\n").flatMap((text, i): Line[] => {
-    const match = /^\s*\/\/#include\s+"([^"]+)"/.exec(text);
-    if (match === null) return [{ text, file, number: i + 1 }];
-    const included = includes[match[1]];
-    if (included === undefined) throw new WgslError(file, i + 1, `no file ${match[1]} was given to include`);
-    return included.split("\n").map((line, n) => ({ text: line, file: match[1], number: n + 1 }));
+    const name = /^\s*\/\/#include\s+"([^"]+)"/.exec(text)?.[1];
+    if (name === undefined) return [{ text, file, number: i + 1 }];
+    const included = includes[name];
+    if (included === undefined) throw new WgslError(file, i + 1, `no file ${name} was given to include`);
+    if (seen.has(name)) return [];
+    seen.add(name);
+    return include({ file: name, source: included, includes }, seen);
   });
 }
 
@@ -89,7 +91,8 @@ function include({ file, source, includes = {} }: ShaderFile): Line[] {
 function literal(value: number | boolean, initial: string): string {
   if (typeof value === "boolean" || initial === "true" || initial === "false") return String(Boolean(value));
   const suffix = /[uif]$/.exec(initial)?.[0] ?? "";
-  return suffix === "f" && Number.isInteger(value) ? `${value}.0f` : `${value}${suffix}`;
+  const point = Number.isInteger(value) && (suffix === "f" || initial.includes(".")) ? ".0" : "";
+  return `${value}${point}${suffix}`;
 }
 
 /** The value of a constant expression of numbers, constants, + - * / and parentheses. */
@@ -169,12 +172,14 @@ function unroll(lines: readonly Line[], values: ReadonlyMap<string, string>): Li
     const [, name, from, to, by = "1u"] = match;
     const end = closingLine(lines, i + 1);
     const body = lines.slice(i + 2, end);
+    const variable = new RegExp(`(?<!\\.)\\b${name}\\b`, "g"); // not a member of that name
     const step = evaluate(by, values, head);
+    if (step < 1) throw new WgslError(head.file, head.number, `the loop's step is ${step}`);
     for (let value = evaluate(from, values, head); value < evaluate(to, values, head); value += step) {
       const inner = new Map(values).set(name, String(value));
       const replaced = body.map((line) => ({
         ...line,
-        text: line.text.replaceAll(new RegExp(`\\b${name}\\b`, "g"), `${value}u`),
+        text: line.text.replaceAll(variable, `${value}u`),
       }));
       out.push({ ...head, text: "{" }, ...unroll(replaced, inner), { ...head, text: "}" });
     }
@@ -189,7 +194,14 @@ function closingLine(lines: readonly Line[], start: number): number {
     const code = lines[i].text.replace(/\/\/.*$/, "");
     for (const character of code) {
       if (character === "{") depth++;
-      else if (character === "}" && --depth === 0) return i;
+      else if (character === "}" && --depth === 0) {
+        if (code.trim() === "}") return i;
+        throw new WgslError(
+          lines[i].file,
+          lines[i].number,
+          "the brace that ends the loop wants its own line",
+        );
+      }
     }
   }
   throw new WgslError(lines[start].file, lines[start].number, "the loop is never closed");
