@@ -4,7 +4,7 @@
  * @module
  */
 import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
-import { CONV2D_REPLACEMENTS } from "./conv2d/conv2d.ts";
+import { CONV2D_REPLACEMENTS } from "./conv2d/replacements.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";

@@ -1,82 +1,120 @@
 /**
- * Convolution in NHWC: forward, gradient of the input, gradient of the filter.
+ * Convolution in NHWC: forward with its epilogue, gradient of the input, gradient of the filter.
  *
  * @module
  */
-import { backend_util, type TensorInfo } from "@tensorflow/tfjs";
-import { release, run, WINDOW_BYTES } from "../runtime/program.ts";
-import type { KernelAttributes, Replacement } from "../runtime/registry.ts";
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { type Activation, ACTIVATION_INCLUDE, activationCode } from "../matmul/activation.ts";
+import { adapterTraits } from "../runtime/device.ts";
+import type { Output } from "../runtime/dispatch.ts";
+import { backendInternals, foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import backwardFilterSource from "./conv2d_bwd_filter.wgsl" with { type: "text" };
+import backwardFilterPixelsSource from "./conv2d_bwd_filter_pixels.wgsl" with { type: "text" };
+import backwardFilterTiledSource from "./conv2d_bwd_filter_tiled.wgsl" with { type: "text" };
 import backwardInputSource from "./conv2d_bwd_input.wgsl" with { type: "text" };
+import backwardInputTiledSource from "./conv2d_bwd_input_tiled.wgsl" with { type: "text" };
 import forwardSource from "./conv2d_fwd.wgsl" with { type: "text" };
-import transposeSource from "./transpose.wgsl" with { type: "text" };
+import forwardTiledSource from "./conv2d_fwd_tiled.wgsl" with { type: "text" };
+import sumPartsSource from "./sum_parts.wgsl" with { type: "text" };
+import { type Conv2dGeometry, divideImages, type ImageRange, isEmpty, shapesOf } from "./conv2d_geometry.ts";
+import { chunksOf, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
+import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
 
-const FORWARD: ShaderFile = { file: "conv2d/conv2d_fwd.wgsl", source: forwardSource };
-const BACKWARD_INPUT: ShaderFile = { file: "conv2d/conv2d_bwd_input.wgsl", source: backwardInputSource };
-const BACKWARD_FILTER: ShaderFile = { file: "conv2d/conv2d_bwd_filter.wgsl", source: backwardFilterSource };
-const TRANSPOSE: ShaderFile = { file: "conv2d/transpose.wgsl", source: transposeSource };
+export type { Conv2dGeometry } from "./conv2d_geometry.ts";
+export { candidates, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
 
-/** Invocations of a workgroup: the lanes of a software adapter's vector. */
-const LANES = 8;
+const FORWARD: Record<string, ShaderFile> = {
+  subgroup: { file: "conv2d/conv2d_fwd.wgsl", source: forwardSource, includes: ACTIVATION_INCLUDE },
+  workgroup: {
+    file: "conv2d/conv2d_fwd_tiled.wgsl",
+    source: forwardTiledSource,
+    includes: ACTIVATION_INCLUDE,
+  },
+};
+const BACKWARD_INPUT: Record<string, ShaderFile> = {
+  subgroup: { file: "conv2d/conv2d_bwd_input.wgsl", source: backwardInputSource },
+  workgroup: { file: "conv2d/conv2d_bwd_input_tiled.wgsl", source: backwardInputTiledSource },
+};
+const BACKWARD_FILTER: Record<string, ShaderFile> = {
+  subgroup: { file: "conv2d/conv2d_bwd_filter.wgsl", source: backwardFilterSource },
+  subgroup_pixels: { file: "conv2d/conv2d_bwd_filter_pixels.wgsl", source: backwardFilterPixelsSource },
+  workgroup: { file: "conv2d/conv2d_bwd_filter_tiled.wgsl", source: backwardFilterTiledSource },
+};
+const SUM_PARTS: ShaderFile = { file: "conv2d/sum_parts.wgsl", source: sumPartsSource };
 
-/** Shapes and steps of a convolution; C and K are multiples of 4. */
-export interface Conv2dGeometry {
-  /** N */
-  readonly images: number;
-  /** H, W, C of x */
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  /** R, S of the filter */
-  readonly filterHeight: number;
-  readonly filterWidth: number;
-  /** Ho, Wo, K of y */
-  readonly outHeight: number;
-  readonly outWidth: number;
-  readonly outChannels: number;
-  readonly strides: readonly [number, number];
-  readonly dilations: readonly [number, number];
-  /** rows above and columns left of the image */
-  readonly pad: readonly [number, number];
+/** What is done to the sums before they are written. */
+export interface Conv2dEpilogue {
+  /** [K] */
+  readonly bias?: TensorInfo;
+  /** [N, Ho, Wo, K], added before the activation */
+  readonly residual?: TensorInfo;
+  /** `linear` by default */
+  readonly activation?: Activation;
+  /** the factor of `leakyrelu` below 0; 0.2 */
+  readonly alpha?: number;
+  /** [K], the factors of `prelu` below 0 */
+  readonly slopes?: TensorInfo;
 }
 
-/** Register tile: rows per invocation, and vec4s of columns. */
-export interface Tile {
-  readonly rows: number;
-  readonly columns: number;
+/** Settings for tests and benches; by default the adapter decides. */
+export interface Conv2dOptions {
+  readonly variant?: Conv2dVariant;
+  /** bytes of a buffer that are bound at once */
+  readonly bindingBytes?: number;
 }
 
-/** True if the kernels take these channel counts; others go to the stock op. */
-export function takesChannels({ channels, outChannels }: Conv2dGeometry): boolean {
-  // A row of a window's vec4s must fit: 4 input channels times K outputs.
-  const fits = (columns: number) => columns % 4 === 0 && columns > 0 && 16 * columns <= WINDOW_BYTES;
-  return fits(channels) && fits(outChannels);
-}
-
-/** The faster of the two tiles of 256 sums on lavapipe: tall where rows fill the lanes, wide where they don't. */
-export function chooseTile(rows: number, columns: number): Tile {
-  if (columns >= 32 && rows < 16 * LANES * 16) return { rows: 8, columns: 8 };
-  return { rows: 16, columns: 4 };
-}
-
-/** For the filter's gradient: wide where there are too few input channels to fill the lanes. */
-export function chooseFilterTile({ channels, outChannels, filterHeight, filterWidth }: Conv2dGeometry): Tile {
-  const tiles = filterHeight * filterWidth * Math.ceil(channels / 16);
-  if (tiles >= LANES || outChannels < 32) {
-    return tiles >= LANES ? { rows: 4, columns: 4 } : { rows: 2, columns: 4 };
-  }
-  return { rows: 2, columns: 8 };
-}
-
-function shared({ height, width, outHeight, outWidth, channels, outChannels }: Conv2dGeometry) {
+function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOptions) {
+  const { device } = backendInternals();
   return {
-    height,
-    width,
-    channels: channels / 4,
-    out_height: outHeight,
-    out_width: outWidth,
-    out_channels: outChannels / 4,
+    variant: options.variant ?? defaultVariant(pass, geometry, adapterTraits(device)),
+    parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
+  };
+}
+
+function requireShape(name: string, { shape, dtype }: TensorInfo, wanted: readonly number[]): void {
+  if (shape.length !== wanted.length || shape.some((size, i) => size !== wanted[i])) {
+    throw new RangeError(`Cannot run conv2d: ${name} has shape [${shape}]; expected [${wanted}]`);
+  }
+  if (dtype !== "float32") throw new TypeError(`Cannot run conv2d: ${name} is ${dtype}; expected float32`);
+}
+
+function requireOperands(
+  geometry: Conv2dGeometry,
+  operands: Partial<Record<"x" | "filter" | "y", TensorInfo>>,
+) {
+  const shapes = shapesOf(geometry);
+  if (isEmpty(geometry)) {
+    throw new RangeError(
+      `Cannot run conv2d: x [${shapes.x}], filter [${shapes.filter}], y [${shapes.y}]; expected no empty dimension`,
+    );
+  }
+  for (const [name, tensor] of Object.entries(operands)) {
+    requireShape(name, tensor, shapes[name as keyof typeof shapes]);
+  }
+}
+
+function requireEpilogue(geometry: Conv2dGeometry, { bias, residual, slopes, activation }: Conv2dEpilogue) {
+  if (bias) requireShape("bias", bias, [geometry.outChannels]);
+  if (residual) requireShape("residual", residual, shapesOf(geometry).y);
+  if (slopes) requireShape("slopes", slopes, [geometry.outChannels]);
+  if ((activation === "prelu") !== (slopes !== undefined)) {
+    throw new RangeError(
+      `Cannot run conv2d: activation ${activation}; expected slopes with prelu, and only there`,
+    );
+  }
+}
+
+/** Uniforms that all shaders begin with; they read channels four at a time. */
+function extents(g: Conv2dGeometry) {
+  return {
+    height: g.height,
+    width: g.width,
+    channels: Math.ceil(g.channels / 4),
+    filter_channels: g.channels,
+    out_height: g.outHeight,
+    out_width: g.outWidth,
+    out_channels: Math.ceil(g.outChannels / 4),
   };
 }
 
@@ -91,207 +129,239 @@ function steps({ strides, dilations, pad }: Conv2dGeometry) {
   };
 }
 
-/** Parts of a [taps, rows, columns] filter that fit a window each: whole taps, or some rows of one. */
-function* filterWindows(taps: number, rows: number, columns: number) {
-  const tapBytes = rows * columns * 4;
-  const tapsEach = Math.max(1, Math.floor(WINDOW_BYTES / tapBytes));
-  const rowsEach = tapBytes <= WINDOW_BYTES ? rows : 4 * Math.floor(WINDOW_BYTES / (16 * columns));
-  for (let tap = 0; tap < taps; tap += tapsEach) {
-    for (let row = 0; row < rows; row += rowsEach) {
-      const lastTap = Math.min(taps, tap + tapsEach);
-      const lastRow = Math.min(rows, row + rowsEach);
-      const size = ((lastTap - tap - 1) * rows + lastRow - row) * columns * 4;
-      yield { tap, lastTap, row, lastRow, offset: (tap * rows + row) * columns * 4, size };
-    }
-  }
+/** The part of an [N, rows, columns, channels] tensor with those images; the whole buffer if those are all. */
+function windowOf({ shape }: { readonly shape: readonly number[] }, { first, images }: ImageRange) {
+  if (images === shape[0]) return {};
+  const bytes = 4 * shape[1] * shape[2] * shape[3];
+  return { offset: first * bytes, size: images * bytes };
 }
 
-/** x [N, H, W, C], filter [R, S, C, K] -> y [N, Ho, Wo, K] */
+/** The part of an output that is made by the first part's dispatch. */
+function outputPart(made: TensorInfo | undefined, shape: number[], part: ImageRange): Output {
+  return { ...(made ? { inPlace: made } : { shape }), ...windowOf({ shape }, part) };
+}
+
+/** Rows and vec4s of columns that one workgroup computes. */
+function blockOf({ kind, constants }: Conv2dVariant): [number, number] {
+  const { TILE_M, TILE_N, BLOCK_M, BLOCK_N, LANES } = constants as Record<string, number>;
+  return kind === "workgroup" ? [BLOCK_M, BLOCK_N] : [TILE_M * LANES, TILE_N];
+}
+
+/**
+ * y = activation(conv(x, filter) + bias + residual)
+ *
+ * @param x [N, H, W, C]
+ * @param filter [R, S, C, K]
+ * @returns y [N, Ho, Wo, K]
+ * @throws {RangeError} for shapes that are not the geometry's, empty tensors, and images too large to bind
+ * @throws {TypeError} for tensors that are not float32
+ */
 export function conv2dForward(
   x: TensorInfo,
   filter: TensorInfo,
   geometry: Conv2dGeometry,
-  tile: Tile = chooseTile(geometry.images * geometry.outHeight * geometry.outWidth, geometry.outChannels),
+  epilogue: Conv2dEpilogue = {},
+  options: Conv2dOptions = {},
 ): TensorInfo {
-  const { images, outHeight, outWidth, outChannels, channels, filterHeight, filterWidth } = geometry;
-  const pixels = images * outHeight * outWidth;
-  let y: TensorInfo | undefined;
-  for (const window of filterWindows(filterHeight * filterWidth, channels, outChannels)) {
-    [y] = run({
-      shader: FORWARD,
-      constants: { TILE_M: tile.rows, TILE_N: tile.columns },
-      inputs: [x, { tensor: filter, as: "uniform", offset: window.offset, size: window.size }],
-      outputs: [y ? { inPlace: y } : { shape: [images, outHeight, outWidth, outChannels] }],
-      uniforms: {
-        pixels,
-        ...shared(geometry),
-        filter_width: filterWidth,
-        ...steps(geometry),
-        first_tap: window.tap,
-        last_tap: window.lastTap,
-        first_channel: window.row / 4,
-        last_channel: window.lastRow / 4,
-        add: y ? 1 : 0,
-      },
-      workgroups: [Math.ceil(pixels / (tile.rows * LANES)), Math.ceil(outChannels / (4 * tile.columns))],
-      flops: 2 * pixels * outChannels * (window.lastTap - window.tap) * (window.lastRow - window.row),
-    });
-  }
-  return y!;
+  const { outHeight, outWidth, channels, outChannels, filterHeight, filterWidth } = geometry;
+  const { bias, residual, slopes, activation, alpha = 0.2 } = epilogue;
+  requireEpilogue(geometry, epilogue);
+  requireOperands(geometry, { x, filter });
+  const { variant, parts } = settings("forward", geometry, options);
+  const columns = Math.ceil(outChannels / 4);
+  const [blockRows, blockColumns] = blockOf(variant);
+  const columnTiles = Math.ceil(columns / blockColumns);
+  const y = withPaddedChannels([x, filter, bias, residual, slopes], (padded) => {
+    const [px, pFilter] = padded as TensorInfo[];
+    const [, , pBias = pFilter, pResidual, pSlopes = pFilter] = padded;
+    let made: TensorInfo | undefined;
+    for (const part of parts) {
+      const pixels = part.images * outHeight * outWidth;
+      [made] = run({
+        shader: FORWARD[variant.kind],
+        constants: {
+          ...variant.constants,
+          BIAS: bias !== undefined,
+          RESIDUAL: residual !== undefined,
+          PRELU: slopes !== undefined,
+          ACTIVATION: activationCode(activation),
+        },
+        inputs: [
+          { tensor: px, ...windowOf(px, part) },
+          pFilter,
+          pBias,
+          pResidual ? { tensor: pResidual, ...windowOf(pResidual, part) } : pFilter,
+          pSlopes,
+        ],
+        outputs: [outputPart(made, [geometry.images, outHeight, outWidth, 4 * columns], part)],
+        uniforms: {
+          pixels,
+          ...extents(geometry),
+          filter_height: filterHeight,
+          filter_width: filterWidth,
+          ...steps(geometry),
+          column_tiles: columnTiles,
+          slope: { f32: alpha },
+        },
+        workgroups: foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles),
+        flops: 2 * pixels * outChannels * filterHeight * filterWidth * channels,
+      });
+    }
+    return made!;
+  });
+  return cutChannels(y, outChannels);
 }
 
-/** dy [N, Ho, Wo, K], filter [R, S, C, K] -> dx [N, H, W, C] */
+/** Taps r with r dilation in the same class modulo the stride are so many apart. */
+function tapStep(stride: number, dilation: number): number {
+  let step = 1;
+  while ((step * dilation) % stride !== 0) step++;
+  return step;
+}
+
+/**
+ * The gradient of the input.
+ *
+ * @param dy [N, Ho, Wo, K]
+ * @param filter [R, S, C, K]
+ * @returns dx [N, H, W, C]
+ * @throws {RangeError} for shapes that are not the geometry's, empty tensors, and images too large to bind
+ * @throws {TypeError} for tensors that are not float32
+ */
 export function conv2dBackwardInput(
   dy: TensorInfo,
   filter: TensorInfo,
   geometry: Conv2dGeometry,
-  tile: Tile = chooseTile(geometry.images * geometry.height * geometry.width, geometry.channels),
+  options: Conv2dOptions = {},
 ): TensorInfo {
-  const { images, height, width, channels, outChannels, filterHeight, filterWidth, strides } = geometry;
-  const taps = filterHeight * filterWidth;
-  const blocks = taps * (channels / 4) * (outChannels / 4);
-  const [turned] = run({
-    shader: TRANSPOSE,
-    inputs: [filter],
-    outputs: [{ shape: [filterHeight, filterWidth, outChannels, channels] }],
-    uniforms: { blocks, channels: channels / 4, out_channels: outChannels / 4 },
-    workgroups: [Math.ceil(blocks / LANES)],
+  const { height, width, channels, outChannels, filterHeight, filterWidth, strides, dilations } = geometry;
+  requireOperands(geometry, { filter, y: dy });
+  const { variant, parts } = settings("backwardInput", geometry, options);
+  const columns = Math.ceil(channels / 4);
+  const [blockRows, blockColumns] = blockOf(variant);
+  const columnTiles = Math.ceil(columns / blockColumns);
+  const phaseRows = Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
+  const dx = withPaddedChannels([dy, filter], (padded) => {
+    const [pDy, pFilter] = padded as TensorInfo[];
+    let made: TensorInfo | undefined;
+    for (const part of parts) {
+      [made] = run({
+        shader: BACKWARD_INPUT[variant.kind],
+        constants: variant.constants,
+        inputs: [{ tensor: pDy, ...windowOf(pDy, part) }, pFilter],
+        outputs: [outputPart(made, [geometry.images, height, width, 4 * columns], part)],
+        uniforms: {
+          images: part.images,
+          ...extents(geometry),
+          filter_height: filterHeight,
+          filter_width: filterWidth,
+          ...steps(geometry),
+          tap_step_y: tapStep(strides[0], dilations[0]),
+          tap_step_x: tapStep(strides[1], dilations[1]),
+          column_tiles: columnTiles,
+        },
+        workgroups: [
+          ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
+          strides[0] * strides[1],
+        ],
+        flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
+          filterHeight * filterWidth * channels,
+      });
+    }
+    return made!;
   });
-  const phasePixels = images * Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
-  let dx: TensorInfo | undefined;
-  for (const window of filterWindows(taps, outChannels, channels)) {
-    [dx] = run({
-      shader: BACKWARD_INPUT,
-      constants: { TILE_M: tile.rows, TILE_N: tile.columns },
-      inputs: [dy, { tensor: turned, as: "uniform", offset: window.offset, size: window.size }],
-      outputs: [dx ? { inPlace: dx } : { shape: [images, height, width, channels] }],
-      uniforms: {
-        images,
-        ...shared(geometry),
-        filter_width: filterWidth,
-        ...steps(geometry),
-        first_tap: window.tap,
-        last_tap: window.lastTap,
-        first_channel: window.row / 4,
-        last_channel: window.lastRow / 4,
-        add: dx ? 1 : 0,
-      },
-      workgroups: [
-        Math.ceil(phasePixels / (tile.rows * LANES)),
-        Math.ceil(channels / (4 * tile.columns)),
-        strides[0] * strides[1],
-      ],
-      flops: 2 * images * geometry.outHeight * geometry.outWidth * channels *
-        (window.lastTap - window.tap) * (window.lastRow - window.row),
-    });
-  }
-  release(turned);
-  return dx!;
+  return cutChannels(dx, channels);
 }
 
-/** x [N, H, W, C], dy [N, Ho, Wo, K] -> df [R, S, C, K] */
+/** Workgroups of dFilter for one chunk of pixels. */
+function filterWorkgroups({ kind, constants }: Conv2dVariant, g: Conv2dGeometry) {
+  const { TILE_C, TILE_K, BLOCK_C, BLOCK_K, LANES } = constants as Record<string, number>;
+  const taps = g.filterHeight * g.filterWidth;
+  const channels = Math.ceil(g.channels / 4);
+  const columnTiles = Math.ceil(g.outChannels / (4 * (kind === "workgroup" ? BLOCK_K : TILE_K)));
+  const tiles = taps * Math.ceil(channels / TILE_C);
+  const rowTiles = {
+    subgroup: Math.ceil(tiles / LANES),
+    subgroup_pixels: tiles,
+    workgroup: Math.ceil(taps * channels / BLOCK_C),
+  };
+  return { columnTiles, workgroups: foldWorkgroups(rowTiles[kind] * columnTiles) };
+}
+
+/**
+ * The gradient of the filter.
+ *
+ * @param x [N, H, W, C]
+ * @param dy [N, Ho, Wo, K]
+ * @returns df [R, S, C, K]
+ * @throws {RangeError} for shapes that are not the geometry's, empty tensors, and images too large to bind
+ * @throws {TypeError} for tensors that are not float32
+ */
 export function conv2dBackwardFilter(
   x: TensorInfo,
   dy: TensorInfo,
   geometry: Conv2dGeometry,
-  tile: Tile = chooseFilterTile(geometry),
+  options: Conv2dOptions = {},
 ): TensorInfo {
-  const { images, outHeight, outWidth, channels, outChannels, filterHeight, filterWidth } = geometry;
-  const pixels = images * outHeight * outWidth;
+  const { outHeight, outWidth, channels, outChannels, filterHeight, filterWidth } = geometry;
+  requireOperands(geometry, { x, y: dy });
+  const { variant, parts } = settings("backwardFilter", geometry, options);
+  const shape = [filterHeight, filterWidth, channels, 4 * Math.ceil(outChannels / 4)];
   const taps = filterHeight * filterWidth;
-  const pixelsEach = Math.floor(WINDOW_BYTES / (4 * outChannels));
-  let df: TensorInfo | undefined;
-  for (let first = 0; first < pixels; first += pixelsEach) {
-    const last = Math.min(pixels, first + pixelsEach);
-    const window = { offset: first * outChannels * 4, size: (last - first) * outChannels * 4 };
-    [df] = run({
-      shader: BACKWARD_FILTER,
-      constants: { TILE_C: tile.rows, TILE_K: tile.columns },
-      inputs: [x, { tensor: dy, as: "uniform", ...window }],
-      outputs: [df ? { inPlace: df } : { shape: [filterHeight, filterWidth, channels, outChannels] }],
-      uniforms: {
-        ...shared(geometry),
-        filter_width: filterWidth,
-        taps,
-        ...steps(geometry),
-        first_pixel: first,
-        last_pixel: last,
-        add: df ? 1 : 0,
-      },
-      workgroups: [
-        Math.ceil(taps * Math.ceil(channels / (4 * tile.rows)) / LANES),
-        Math.ceil(outChannels / (4 * tile.columns)),
-      ],
-      flops: 2 * (last - first) * outChannels * taps * channels,
-    });
-  }
-  return df!;
+  const chunksEach = variant.kind === "workgroup" ? chunksOf(variant, geometry) : 1;
+  const chunks = chunksEach * parts.length;
+  const { columnTiles, workgroups } = filterWorkgroups(variant, geometry);
+  const { LANES } = variant.constants as Record<string, number>;
+  const df = withPaddedChannels([x, dy], (padded) => {
+    const [px, pDy] = padded as TensorInfo[];
+    let made: TensorInfo | undefined;
+    for (const [i, part] of parts.entries()) {
+      const pixels = part.images * outHeight * outWidth;
+      [made] = run({
+        shader: BACKWARD_FILTER[variant.kind],
+        constants: variant.constants,
+        inputs: [{ tensor: px, ...windowOf(px, part) }, { tensor: pDy, ...windowOf(pDy, part) }],
+        outputs: [made ? { inPlace: made } : { shape: chunks === 1 ? shape : [chunks, ...shape] }],
+        uniforms: {
+          ...extents(geometry),
+          filter_width: filterWidth,
+          ...steps(geometry),
+          taps,
+          pixels,
+          column_tiles: columnTiles,
+          first_part: i * chunksEach,
+          ...(variant.kind === "workgroup" ? { chunk_pixels: Math.ceil(pixels / chunksEach) } : {}),
+          ...(variant.kind === "subgroup_pixels" ? strideOf(LANES, geometry) : {}),
+        },
+        workgroups: [...workgroups, chunksEach],
+        flops: 2 * pixels * outChannels * taps * channels,
+      });
+    }
+    return chunks === 1 ? made! : sumParts(made!, shape);
+  });
+  return cutChannels(df, outChannels);
 }
 
-/** The geometry of a convolution; undefined for what the kernels do not take. */
-function geometryOf(
-  inputShape: number[],
-  filterShape: number[],
-  attrs: KernelAttributes,
-  ...operands: TensorInfo[]
-): Conv2dGeometry | undefined {
-  const { strides, pad, dilations = 1, dataFormat = "NHWC", dimRoundingMode } = attrs as {
-    strides: [number, number] | number;
-    pad: "valid" | "same" | number;
-    dilations?: [number, number] | number;
-    dataFormat?: "NHWC" | "NCHW";
-    dimRoundingMode?: "floor" | "round" | "ceil";
+/** So many pixels on, in images, rows and pixels. */
+function strideOf(pixels: number, { outHeight, outWidth }: Conv2dGeometry) {
+  const rows = Math.floor(pixels / outWidth);
+  return {
+    step_images: Math.floor(rows / outHeight),
+    step_rows: rows % outHeight,
+    step_pixels: pixels % outWidth,
   };
-  if (dataFormat !== "NHWC" || operands.some(({ dtype }) => dtype !== "float32")) return undefined;
-  const info = backend_util.computeConv2DInfo(
-    inputShape as [number, number, number, number],
-    filterShape as [number, number, number, number],
-    strides,
-    dilations,
-    pad,
-    dimRoundingMode,
-    false,
-    "channelsLast",
-  );
-  const geometry: Conv2dGeometry = {
-    images: info.batchSize,
-    height: info.inHeight,
-    width: info.inWidth,
-    channels: info.inChannels,
-    filterHeight: info.filterHeight,
-    filterWidth: info.filterWidth,
-    outHeight: info.outHeight,
-    outWidth: info.outWidth,
-    outChannels: info.outChannels,
-    strides: [info.strideHeight, info.strideWidth],
-    dilations: [info.dilationHeight, info.dilationWidth],
-    pad: [info.padInfo.top, info.padInfo.left],
-  };
-  const empty = geometry.images === 0 || geometry.outHeight <= 0 || geometry.outWidth <= 0;
-  return !empty && filterShape[2] === geometry.channels && takesChannels(geometry) ? geometry : undefined;
 }
 
-/** Convolution in place of tfjs's. */
-export const CONV2D_REPLACEMENTS: readonly Replacement[] = [
-  {
-    name: "Conv2D",
-    run({ x, filter }, attrs) {
-      const geometry = geometryOf(x.shape, filter.shape, attrs, x, filter);
-      return geometry && conv2dForward(x, filter, geometry);
-    },
-  },
-  {
-    name: "Conv2DBackpropInput",
-    run({ dy, filter }, attrs) {
-      const geometry = geometryOf(attrs.inputShape as number[], filter.shape, attrs, dy, filter);
-      return geometry && conv2dBackwardInput(dy, filter, geometry);
-    },
-  },
-  {
-    name: "Conv2DBackpropFilter",
-    run({ x, dy }, attrs) {
-      const geometry = geometryOf(x.shape, attrs.filterShape as number[], attrs, x, dy);
-      return geometry && conv2dBackwardFilter(x, dy, geometry);
-    },
-  },
-];
+/** parts [P, ..shape] -> their sum, in order; the parts are given back. */
+function sumParts(parts: TensorInfo, shape: number[]): TensorInfo {
+  const length = shape.reduce((product, size) => product * size, 1) / 4;
+  const [sum] = run({
+    shader: SUM_PARTS,
+    inputs: [parts],
+    outputs: [{ shape }],
+    uniforms: { parts: parts.shape[0], length },
+    workgroups: foldWorkgroups(Math.ceil(length / 64)),
+  });
+  release(parts);
+  return sum;
+}

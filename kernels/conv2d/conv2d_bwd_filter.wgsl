@@ -1,74 +1,97 @@
 // df[r, s, c, k] = sum over n, ho, wo of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] dy[n, ho, wo, k]
 //
 // GEMM with rows R S C, columns K and N Ho Wo long sums. One invocation computes 4 TILE_C input channels of one tap
-// times TILE_K vec4s of output channels in registers; a workgroup shares its pixel, so dy comes through a uniform
-// window of at most 64 KiB. Each dispatch covers the pixels of one window and adds to df: the order of the sums is
-// fixed, and nothing but df is written. Grid: x = (tap, input channel tile), y = output channel tiles.
-const TILE_C = 4u;
-const TILE_K = 4u;
+// times TILE_K vec4s of output channels in registers; a workgroup is one subgroup of LANES invocations, which share a
+// pixel: each loads a part of dy's TILE_K vec4s, and subgroupBroadcast hands it round. Every invocation sums all pixels in order.
+// Grid: tiles of (tap, input channels) times output channel tiles, output channels first, folded over x and y. Needs the
+// feature "subgroups". For software adapters, where there are enough taps and channels to fill the lanes; else
+// conv2d_bwd_filter_pixels.wgsl.
+const TILE_C = 2u;
+const TILE_K = 8u;
+const LANES = 8u;
+const LOADS = (TILE_K + LANES - 1u) / LANES; // of dy, a lane and pixel
 
 struct Uniforms {
   height: u32, // H
   width: u32, // W
-  channels: u32, // C / 4
+  channels: u32, // C / 4, rounded up
+  filter_channels: u32, // C
   out_height: u32, // Ho
   out_width: u32, // Wo
   out_channels: u32, // K / 4
   filter_width: u32, // S
-  taps: u32, // R S
   stride_y: u32,
   stride_x: u32,
   dilation_y: u32,
   dilation_x: u32,
   pad_y: u32,
   pad_x: u32,
-  first_pixel: u32, // of this dispatch
-  last_pixel: u32, // exclusive
-  add: u32, // 1: add to df, which earlier dispatches have begun
+  taps: u32, // R S
+  pixels: u32, // N Ho Wo
+  column_tiles: u32,
+  first_part: u32, // of df
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
-@group(0) @binding(1) var<uniform> dy_window: array<vec4<f32>, 4096>; // [pixels, K / 4]
-@group(0) @binding(2) var<storage, read_write> df: array<vec4<f32>>; // [R, S, C, K / 4]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
+@group(0) @binding(2) var<storage, read_write> df: array<vec4<f32>>; // [parts, R, S, C, K / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  let group_tile = index / u.column_tiles;
+  let first_column = (index - group_tile * u.column_tiles) * TILE_K;
+  let tile = group_tile * LANES + lane;
   let tiles = (u.channels + TILE_C - 1u) / TILE_C; // per tap
-  let tap = min(id.x / tiles, u.taps - 1u);
-  let first_channel = (id.x - (id.x / tiles) * tiles) * TILE_C;
-  let first_column = group.y * TILE_K;
+  let tap = min(tile / tiles, u.taps - 1u);
+  let first_channel = (tile - (tile / tiles) * tiles) * TILE_C;
   let r = tap / u.filter_width;
   let down = i32(r * u.dilation_y) - i32(u.pad_y);
   let right = i32((tap - r * u.filter_width) * u.dilation_x) - i32(u.pad_x);
   var acc: array<vec4<f32>, 4u * TILE_C * TILE_K>;
-  var v: array<vec4<f32>, TILE_C>;
-  var d: array<vec4<f32>, TILE_K>;
+  var share: array<u32, LOADS>;
+  //#unroll
+  for (var l = 0u; l < LOADS; l++) {
+    share[l] = min(first_column + min(l * LANES + lane, TILE_K - 1u), u.out_channels - 1u);
+  }
+  var place: array<u32, TILE_C>;
+  //#unroll
+  for (var i = 0u; i < TILE_C; i++) {
+    place[i] = min(first_channel + i, u.channels - 1u);
+  }
 
-  let row = u.first_pixel / u.out_width;
-  var image = row / u.out_height;
-  var ho = row - image * u.out_height;
-  var wo = u.first_pixel - row * u.out_width;
-  var entry = 0u;
-  for (var pixel = u.first_pixel; pixel < u.last_pixel; pixel++) {
+  var part: array<vec4<f32>, LOADS>;
+  var d: array<vec4<f32>, TILE_K>;
+  var row = 0u; // of x, where the image begins
+  var ho = 0u;
+  var wo = 0u;
+  for (var pixel = 0u; pixel < u.pixels; pixel++) {
     let h = i32(ho * u.stride_y) + down;
     let w = i32(wo * u.stride_x) + right;
     let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-    let address = select(0u, ((image * u.height + u32(h)) * u.width + u32(w)) * u.channels, inside);
+    let address = select(0u, ((row + u32(h)) * u.width + u32(w)) * u.channels, inside);
+    //#unroll
+    for (var l = 0u; l < LOADS; l++) {
+      part[l] = dy[pixel * u.out_channels + share[l]];
+    }
     //#unroll
     for (var j = 0u; j < TILE_K; j++) {
-      d[j] = dy_window[entry + min(first_column + j, u.out_channels - 1u)];
+      d[j] = subgroupBroadcast(part[j / LANES], j % LANES);
     }
-    entry += u.out_channels;
     //#unroll
     for (var i = 0u; i < TILE_C; i++) {
-      v[i] = select(vec4<f32>(0.0), x[address + min(first_channel + i, u.channels - 1u)], inside);
+      let v = select(vec4<f32>(0.0), x[address + place[i]], inside);
       //#unroll
       for (var j = 0u; j < TILE_K; j++) {
-        acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v[i].x), d[j], acc[(4u * i) * TILE_K + j]);
-        acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v[i].y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
-        acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v[i].z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
-        acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v[i].w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
+        acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v.x), d[j], acc[(4u * i) * TILE_K + j]);
+        acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v.y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
+        acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v.z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
+        acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v.w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
       }
     }
     wo += 1u;
@@ -77,7 +100,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
       ho += 1u;
       if (ho == u.out_height) {
         ho = 0u;
-        image += 1u;
+        row += u.height;
       }
     }
   }
@@ -86,13 +109,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     let channel = 4u * first_channel + i;
     //#unroll
     for (var j = 0u; j < TILE_K; j++) {
-      if (id.x < tiles * u.taps && channel < 4u * u.channels && first_column + j < u.out_channels) {
-        let at = (tap * 4u * u.channels + channel) * u.out_channels + first_column + j;
-        if (u.add == 1u) {
-          df[at] += acc[i * TILE_K + j];
-        } else {
-          df[at] = acc[i * TILE_K + j];
-        }
+      if (tile < tiles * u.taps && channel < u.filter_channels && first_column + j < u.out_channels) {
+        df[((u.first_part * u.taps + tap) * u.filter_channels + channel) * u.out_channels + first_column + j] = acc[i * TILE_K + j];
       }
     }
   }

@@ -1,21 +1,27 @@
 // dx[n, h, w, c] = sum over r, s, k of dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
 // over the taps at which both divisions are exact.
 //
-// The forward kernel's tile on the gradient, with the filter as [R, S, K, C] (transpose.wgsl) through a uniform
-// window. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps count, so at
-// stride 2 nothing is multiplied by a zero that the stride put there. Grid: x = pixel tiles of a phase, y = channel
-// tiles, z = phases. A filter beyond 64 KiB takes several dispatches, each adding to dx.
-const TILE_M = 16u;
-const TILE_N = 4u;
+// The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input channels, and
+// the lanes share the filter by subgroupBroadcast. The filter is read as it lies: registers turn the blocks of [c, k],
+// which costs nothing. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps
+// count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y = pixel tiles of a phase
+// times channel tiles, channels first, z = phases. Needs the feature "subgroups". For software adapters;
+// conv2d_bwd_input_tiled.wgsl is for GPUs.
+const TILE_M = 8u;
+const TILE_N = 8u;
+const LANES = 8u;
+const LOADS = (4u * TILE_N + LANES - 1u) / LANES; // of the filter, a lane and round
 
 struct Uniforms {
   images: u32, // N
   height: u32, // H, of dx
   width: u32, // W
-  channels: u32, // C / 4
+  channels: u32, // C / 4, rounded up
+  filter_channels: u32, // C
   out_height: u32, // Ho, of dy
   out_width: u32, // Wo
   out_channels: u32, // K / 4
+  filter_height: u32, // R
   filter_width: u32, // S
   stride_y: u32,
   stride_x: u32,
@@ -23,27 +29,42 @@ struct Uniforms {
   dilation_x: u32,
   pad_y: u32,
   pad_x: u32,
-  first_tap: u32, // of this dispatch: tap = r S + s
-  last_tap: u32, // exclusive
-  first_channel: u32, // of dy in this dispatch, in vec4s
-  last_channel: u32, // exclusive
-  add: u32, // 1: add to dx, which earlier dispatches have begun
+  tap_step_y: u32, // from one tap of a phase to its next
+  tap_step_x: u32,
+  column_tiles: u32,
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
-@group(0) @binding(1) var<uniform> filter_window: array<vec4<f32>, 4096>; // [taps, channels of dy * 4, C / 4]
+@group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [N, H, W, C / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+/** The first tap r with (place - r dilation) a multiple of the stride; taps if there is none. */
+fn first_tap(place: u32, stride: u32, dilation: u32, taps: u32) -> u32 {
+  var first = taps;
+  for (var i = min(stride, taps); i > 0u; i--) {
+    if ((i32(place) - i32((i - 1u) * dilation)) % i32(stride) == 0) {
+      first = i - 1u;
+    }
+  }
+  return first;
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  let tile = index / u.column_tiles;
+  let first_column = (index - tile * u.column_tiles) * TILE_N;
+  let first_pixel = (tile * LANES + lane) * TILE_M;
   let phase_y = group.z / u.stride_x;
   let phase_x = group.z - phase_y * u.stride_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
-  let first_pixel = id.x * TILE_M;
-  let first_column = group.y * TILE_N;
   var acc: array<vec4<f32>, TILE_M * TILE_N>;
   var image: array<u32, TILE_M>;
   var y: array<u32, TILE_M>; // place in the phase
@@ -56,40 +77,52 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     y[i] = row - image[i] * rows;
     x[i] = pixel - row * columns;
   }
+  // What this lane loads of the filter: one vec4 of k for each of these channels of dx.
+  var share: array<u32, LOADS>;
+  //#unroll
+  for (var l = 0u; l < LOADS; l++) {
+    let channel = 4u * first_column + min(l * LANES + lane, 4u * TILE_N - 1u);
+    share[l] = min(channel, u.filter_channels - 1u) * u.out_channels;
+  }
+
   var address: array<u32, TILE_M>;
   var inside: array<bool, TILE_M>;
+  var part: array<vec4<f32>, LOADS>;
   var f: array<vec4<f32>, 4u * TILE_N>;
-  let taken = (u.last_channel - u.first_channel) * 4u * u.channels; // vec4s of the window per tap
-  for (var tap = u.first_tap; tap < u.last_tap; tap++) {
-    let r = tap / u.filter_width;
-    let down = i32(phase_y + u.pad_y) - i32(r * u.dilation_y);
-    let right = i32(phase_x + u.pad_x) - i32((tap - r * u.filter_width) * u.dilation_x);
-    if (down % i32(u.stride_y) == 0 && right % i32(u.stride_x) == 0) {
+  let first_r = first_tap(phase_y + u.pad_y, u.stride_y, u.dilation_y, u.filter_height);
+  let first_s = first_tap(phase_x + u.pad_x, u.stride_x, u.dilation_x, u.filter_width);
+  for (var r = first_r; r < u.filter_height; r += u.tap_step_y) {
+    let down = (i32(phase_y + u.pad_y) - i32(r * u.dilation_y)) / i32(u.stride_y);
+    for (var s = first_s; s < u.filter_width; s += u.tap_step_x) {
+      let right = (i32(phase_x + u.pad_x) - i32(s * u.dilation_x)) / i32(u.stride_x);
       //#unroll
       for (var i = 0u; i < TILE_M; i++) {
-        let h = i32(y[i]) + down / i32(u.stride_y);
-        let w = i32(x[i]) + right / i32(u.stride_x);
+        let h = i32(y[i]) + down;
+        let w = i32(x[i]) + right;
         inside[i] = h >= 0 && h < i32(u.out_height) && w >= 0 && w < i32(u.out_width);
-        address[i] = select(
-          0u,
-          ((image[i] * u.out_height + u32(h)) * u.out_width + u32(w)) * u.out_channels,
-          inside[i],
-        );
+        let pixel = (image[i] * u.out_height + u32(h)) * u.out_width + u32(w);
+        address[i] = select(0u, pixel * u.out_channels, inside[i]);
       }
-      var entry = (tap - u.first_tap) * taken;
-      for (var c = u.first_channel; c < u.last_channel; c++) {
+      let first_entry = (r * u.filter_width + s) * u.filter_channels * u.out_channels;
+      for (var k = 0u; k < u.out_channels; k++) {
+        //#unroll
+        for (var l = 0u; l < LOADS; l++) {
+          part[l] = filter_values[first_entry + share[l] + k];
+        }
         //#unroll
         for (var j = 0u; j < TILE_N; j++) {
-          let column = min(first_column + j, u.channels - 1u);
-          f[j] = filter_window[entry + column];
-          f[TILE_N + j] = filter_window[entry + u.channels + column];
-          f[2u * TILE_N + j] = filter_window[entry + 2u * u.channels + column];
-          f[3u * TILE_N + j] = filter_window[entry + 3u * u.channels + column];
+          let f0 = subgroupBroadcast(part[(4u * j) / LANES], (4u * j) % LANES);
+          let f1 = subgroupBroadcast(part[(4u * j + 1u) / LANES], (4u * j + 1u) % LANES);
+          let f2 = subgroupBroadcast(part[(4u * j + 2u) / LANES], (4u * j + 2u) % LANES);
+          let f3 = subgroupBroadcast(part[(4u * j + 3u) / LANES], (4u * j + 3u) % LANES);
+          f[j] = vec4<f32>(f0.x, f1.x, f2.x, f3.x);
+          f[TILE_N + j] = vec4<f32>(f0.y, f1.y, f2.y, f3.y);
+          f[2u * TILE_N + j] = vec4<f32>(f0.z, f1.z, f2.z, f3.z);
+          f[3u * TILE_N + j] = vec4<f32>(f0.w, f1.w, f2.w, f3.w);
         }
-        entry += 4u * u.channels;
         //#unroll
         for (var i = 0u; i < TILE_M; i++) {
-          let v = select(vec4<f32>(0.0), dy[address[i] + c], inside[i]);
+          let v = select(vec4<f32>(0.0), dy[address[i] + k], inside[i]);
           //#unroll
           for (var j = 0u; j < TILE_N; j++) {
             acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
@@ -109,11 +142,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     //#unroll
     for (var j = 0u; j < TILE_N; j++) {
       if (first_pixel + i < pixels && first_column + j < u.channels) {
-        if (u.add == 1u) {
-          dx[row + first_column + j] += acc[i * TILE_N + j];
-        } else {
-          dx[row + first_column + j] = acc[i * TILE_N + j];
-        }
+        dx[row + first_column + j] = acc[i * TILE_N + j];
       }
     }
   }

@@ -1,24 +1,34 @@
-// y[n, ho, wo, k] = sum over r, s, c of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] f[r, s, c, k]
+// y[n, ho, wo, k] = activation(bias[k] + residual[n, ho, wo, k] +
+//   sum over r, s, c of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] f[r, s, c, k])
 //
 // Implicit GEMM: M = N Ho Wo rows, K columns, R S C long sums. One invocation computes TILE_M pixels times TILE_N
-// vec4s of channels in registers; a workgroup shares its channels, so the filter comes through a uniform window
-// (see program.ts). Grid: x = pixel tiles, y = channel tiles. A filter beyond 64 KiB takes several dispatches, each
-// over some taps and input channels, adding to y. No workgroup memory, no barrier, no early return.
+// vec4s of channels in registers; a workgroup is one subgroup of LANES invocations. The lanes share the channels: each
+// loads a part of the filter's 4 x TILE_N block, and subgroupBroadcast hands it round. No workgroup memory, no barrier, no
+// early return. Grid: pixel tiles times channel tiles, channels first, folded over x and y. Needs the feature
+// "subgroups" (naga takes no `enable` for it). For software adapters; conv2d_fwd_tiled.wgsl is for GPUs.
 //
-// Measured on lavapipe 22.3.6, two cores, [6144, 512] x [512, 64]: 16x16 tile 35 GFLOP/s, 8x32 33, 16x32 36 (but 1.1 s
-// to compile against 0.46), 8x16 17, 32x8 20; filter in a storage buffer instead of the window: 16x16 15, 8x32 23.
-// Dead end: unrolling the channel loop by 8 instead of 4 (22 against 36: the registers spill).
-const TILE_M = 16u;
-const TILE_N = 4u;
+// Measured on lavapipe 22.3.6, two cores, [6144, 512] x [512, 64], GFLOP/s: 8x32 tile 53, 16x16 45, 12x16 44, 8x16 34, 16x8
+// 30; the filter through a uniform window of 64 KiB: 16x16 31, 8x32 21, and a dispatch for each window; from a storage
+// buffer: 15. Dead end: two vec4s of input channels a round (22: the registers spill).
+//#include "activation.wgsl"
+const TILE_M = 8u;
+const TILE_N = 8u;
+const LANES = 8u;
+const BIAS = false;
+const RESIDUAL = false;
+const PRELU = false;
+const LOADS = (4u * TILE_N + LANES - 1u) / LANES; // of the filter, a lane and round
 
 struct Uniforms {
   pixels: u32, // M = N Ho Wo
   height: u32, // H
   width: u32, // W
-  channels: u32, // C / 4
+  channels: u32, // C / 4, rounded up
+  filter_channels: u32, // C
   out_height: u32, // Ho
   out_width: u32, // Wo
   out_channels: u32, // K / 4
+  filter_height: u32, // R
   filter_width: u32, // S
   stride_y: u32,
   stride_x: u32,
@@ -26,22 +36,28 @@ struct Uniforms {
   dilation_x: u32,
   pad_y: u32,
   pad_x: u32,
-  first_tap: u32, // of this dispatch: tap = r S + s
-  last_tap: u32, // exclusive
-  first_channel: u32, // of this dispatch, in vec4s
-  last_channel: u32, // exclusive
-  add: u32, // 1: add to y, which earlier dispatches have begun
+  column_tiles: u32,
+  slope: f32, // of leaky relu below 0
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
-@group(0) @binding(1) var<uniform> filter_window: array<vec4<f32>, 4096>; // [taps, channels * 4, K / 4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
-@group(0) @binding(3) var<uniform> u: Uniforms;
+@group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [K / 4]; the filter where there is none
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [N, Ho, Wo, K / 4]; the filter where there is none
+@group(0) @binding(4) var<storage, read> alpha: array<vec4<f32>>; // [K / 4] of prelu; the filter where there is none
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
+@group(0) @binding(6) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-  let first_pixel = id.x * TILE_M;
-  let first_column = group.y * TILE_N;
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  let tile = index / u.column_tiles;
+  let first_column = (index - tile * u.column_tiles) * TILE_N;
+  let first_pixel = (tile * LANES + lane) * TILE_M;
   var acc: array<vec4<f32>, TILE_M * TILE_N>;
   var origin: array<u32, TILE_M>; // first row of the pixel's image, in rows
   var top: array<i32, TILE_M>;
@@ -55,55 +71,71 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) gro
     top[i] = i32((row - image * u.out_height) * u.stride_y) - i32(u.pad_y);
     left[i] = i32((pixel - row * u.out_width) * u.stride_x) - i32(u.pad_x);
   }
+  // What this lane loads of the filter's block [4, TILE_N]: its row, and its place from the block's first row.
+  var share_row: array<u32, LOADS>;
+  var share: array<u32, LOADS>;
+  //#unroll
+  for (var l = 0u; l < LOADS; l++) {
+    let entry = l * LANES + lane;
+    share_row[l] = min(entry / TILE_N, 3u);
+    share[l] = share_row[l] * u.out_channels + min(first_column + entry % TILE_N, u.out_channels - 1u);
+  }
+
   var address: array<u32, TILE_M>;
   var inside: array<bool, TILE_M>;
+  var part: array<vec4<f32>, LOADS>;
   var f: array<vec4<f32>, 4u * TILE_N>;
-  var entry = 0u;
-  for (var tap = u.first_tap; tap < u.last_tap; tap++) {
-    let r = tap / u.filter_width;
-    let down = i32(r * u.dilation_y);
-    let right = i32((tap - r * u.filter_width) * u.dilation_x);
-    //#unroll
-    for (var i = 0u; i < TILE_M; i++) {
-      let h = top[i] + down;
-      let w = left[i] + right;
-      inside[i] = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-      address[i] = select(0u, ((origin[i] + u32(h)) * u.width + u32(w)) * u.channels, inside[i]);
-    }
-    for (var c = u.first_channel; c < u.last_channel; c++) {
-      //#unroll
-      for (var j = 0u; j < TILE_N; j++) {
-        let column = min(first_column + j, u.out_channels - 1u);
-        f[j] = filter_window[entry + column];
-        f[TILE_N + j] = filter_window[entry + u.out_channels + column];
-        f[2u * TILE_N + j] = filter_window[entry + 2u * u.out_channels + column];
-        f[3u * TILE_N + j] = filter_window[entry + 3u * u.out_channels + column];
-      }
-      entry += 4u * u.out_channels;
+  var first_row = 0u; // of the filter
+  for (var r = 0u; r < u.filter_height; r++) {
+    for (var s = 0u; s < u.filter_width; s++) {
       //#unroll
       for (var i = 0u; i < TILE_M; i++) {
-        let v = select(vec4<f32>(0.0), x[address[i] + c], inside[i]);
+        let h = top[i] + i32(r * u.dilation_y);
+        let w = left[i] + i32(s * u.dilation_x);
+        inside[i] = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
+        address[i] = select(0u, ((origin[i] + u32(h)) * u.width + u32(w)) * u.channels, inside[i]);
+      }
+      for (var c = 0u; c < u.channels; c++) {
         //#unroll
-        for (var j = 0u; j < TILE_N; j++) {
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+        for (var l = 0u; l < LOADS; l++) {
+          let value = filter_values[(first_row + 4u * c) * u.out_channels + share[l]];
+          part[l] = select(vec4<f32>(0.0), value, 4u * c + share_row[l] < u.filter_channels);
+        }
+        //#unroll
+        for (var e = 0u; e < 4u * TILE_N; e++) {
+          f[e] = subgroupBroadcast(part[e / LANES], e % LANES);
+        }
+        //#unroll
+        for (var i = 0u; i < TILE_M; i++) {
+          let v = select(vec4<f32>(0.0), x[address[i] + c], inside[i]);
+          //#unroll
+          for (var j = 0u; j < TILE_N; j++) {
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+          }
         }
       }
+      first_row += u.filter_channels;
     }
   }
   //#unroll
-  for (var i = 0u; i < TILE_M; i++) {
+  for (var j = 0u; j < TILE_N; j++) {
+    let column = first_column + j;
+    let slope = select(vec4<f32>(u.slope), alpha[column], PRELU);
     //#unroll
-    for (var j = 0u; j < TILE_N; j++) {
-      if (first_pixel + i < u.pixels && first_column + j < u.out_channels) {
-        let at = (first_pixel + i) * u.out_channels + first_column + j;
-        if (u.add == 1u) {
-          y[at] += acc[i * TILE_N + j];
-        } else {
-          y[at] = acc[i * TILE_N + j];
+    for (var i = 0u; i < TILE_M; i++) {
+      if (first_pixel + i < u.pixels && column < u.out_channels) {
+        let at = (first_pixel + i) * u.out_channels + column;
+        var value = acc[i * TILE_N + j];
+        if (BIAS) {
+          value += bias[column];
         }
+        if (RESIDUAL) {
+          value += residual[at];
+        }
+        y[at] = activate(value, slope);
       }
     }
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Conv2dGeometry } from "./conv2d.ts";
+import type { Conv2dGeometry } from "./conv2d_geometry.ts";
 
 /** Calls `visit` with the offsets of every product: x[xi] * f[fi] is a term of y[yi]. */
 function everyProduct(g: Conv2dGeometry, visit: (xi: number, fi: number, yi: number) => void): void {

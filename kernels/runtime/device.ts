@@ -62,7 +62,7 @@ async function initialize(): Promise<AdapterRecord> {
     );
   }
   const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
-  const device = await adapter.requestDevice({
+  const device = await requestDevice(adapter, {
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: limits,
   });
@@ -81,9 +81,41 @@ async function initialize(): Promise<AdapterRecord> {
     architecture: info.architecture,
     device: info.device,
     description: info.description,
-    software: /llvmpipe|lavapipe|swiftshader|softpipe/i.test(info.description),
+    software: isSoftware(info),
     features: [...device.features].sort(),
     limits,
+  };
+}
+
+function isSoftware({ description }: GPUAdapterInfo): boolean {
+  return /llvmpipe|lavapipe|swiftshader|softpipe/i.test(description);
+}
+
+/** A device with subgroups where the adapter has them: Deno 2.9 lists the feature for none, so only asking tells. */
+async function requestDevice(adapter: GPUAdapter, descriptor: GPUDeviceDescriptor): Promise<GPUDevice> {
+  const requiredFeatures = [...descriptor.requiredFeatures ?? [], "subgroups" as GPUFeatureName];
+  try {
+    return await adapter.requestDevice({ ...descriptor, requiredFeatures });
+  } catch {
+    const fresh = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }); // the first is spent
+    if (!fresh) throw new Error("Cannot start: the WebGPU adapter is gone");
+    return await fresh.requestDevice(descriptor);
+  }
+}
+
+/** What the choice of a kernel's variant depends on. */
+export interface AdapterTraits {
+  /** the driver runs on the CPU */
+  readonly software: boolean;
+  /** invocations of the smallest subgroup; 0 if the device has no subgroups */
+  readonly subgroupSize: number;
+}
+
+/** The traits of a device's adapter. */
+export function adapterTraits({ adapterInfo, features }: GPUDevice): AdapterTraits {
+  return {
+    software: isSoftware(adapterInfo),
+    subgroupSize: features.has("subgroups") ? adapterInfo.subgroupMinSize : 0,
   };
 }
 

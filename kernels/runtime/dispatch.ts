@@ -24,9 +24,13 @@ export interface Input {
 }
 
 /** An output: a new tensor, or one that is updated in place. */
-export type Output = { readonly shape: number[]; readonly dtype?: "float32" | "int32" } | {
-  readonly inPlace: TensorInfo;
-};
+export type Output =
+  & ({ readonly shape: number[]; readonly dtype?: "float32" | "int32" } | { readonly inPlace: TensorInfo })
+  & {
+    /** first byte and length in bytes of the part that is written; the whole buffer by default */
+    readonly offset?: number;
+    readonly size?: number;
+  };
 
 /** One dispatch. */
 export interface Dispatch {

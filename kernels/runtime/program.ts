@@ -25,7 +25,7 @@ export interface BackendInternals {
     acquireBuffer(size: number, usage: number, mappedAtCreation?: boolean, reuse?: boolean): GPUBuffer;
   };
   uploadToGPU(id: object): void;
-  makeTensorInfo(shape: number[], dtype: string): TensorInfo;
+  makeTensorInfo(shape: number[], dtype: string, values?: Float32Array): TensorInfo;
   incRef(id: object): void;
   disposeData(id: object): boolean;
   ensureCommandEncoderReady(): void;
@@ -160,7 +160,9 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     if (input.as === "uniform") return { buffer: fillWindow(internals, binding, buffer, input) };
     return { buffer, offset: input.offset, size: input.size };
   });
-  outputs.forEach((output) => resources.push({ buffer: bufferOf(output) }));
+  dispatch.outputs.forEach(({ offset, size }, i) =>
+    resources.push({ buffer: bufferOf(outputs[i]), offset, size })
+  );
   if (uniforms.length > 0 || dispatch.uniforms !== undefined) {
     resources.push({ buffer: uploadUniforms(internals, dispatch, uniforms) });
   }
