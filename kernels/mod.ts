@@ -7,6 +7,7 @@ import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/replacements.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
+import { LAYER_NORM_KERNELS } from "./layer_norm/layer_norm.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
@@ -20,6 +21,7 @@ export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv
 export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";
+export { layerNorm } from "./layer_norm/layer_norm.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { sgdUpdate } from "./sgd/sgd.ts";
 
@@ -30,6 +32,7 @@ export function register(): void {
   addKernels(BATCH_NORM_KERNELS);
   addKernels(DROPOUT_KERNELS);
   addKernels(GELU_KERNELS);
+  addKernels(LAYER_NORM_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

@@ -5,7 +5,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import { batchNorm, batchNormInference, dropout, register } from "../kernels/mod.ts";
+import { batchNorm, batchNormInference, dropout, layerNorm, register } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
 
@@ -21,6 +21,8 @@ export const kernelLayers: Layers = {
     if (!training) return batchNormInference(x, tensors, { epsilon, relu });
     return batchNorm(x, tensors, { epsilon, momentum, relu });
   },
+
+  layerNorm,
 
   dropout,
 

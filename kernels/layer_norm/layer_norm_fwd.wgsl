@@ -1,0 +1,45 @@
+// y[m, d] = (x[m, d] - mean[m]) / sqrt(variance[m] + epsilon) gamma[d] + beta[d]; mean and (biased) variance over d.
+//#include "elements.wgsl"
+//#include "rows.wgsl"
+
+struct Uniforms {
+  rows: u32, // M
+  columns: u32, // D, in elements
+  epsilon: f32,
+  grid: u32, // workgroups in a row of the grid
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, D]
+@group(0) @binding(1) var<storage, read> gamma: array<Element>; // [D]
+@group(0) @binding(2) var<storage, read> beta: array<Element>; // [D]
+@group(0) @binding(3) var<storage, read_write> y: array<Element>; // [M, D]
+@group(0) @binding(4) var<storage, read_write> saved: array<vec2<f32>>; // [M] mean, inverse deviation
+@group(0) @binding(5) var<uniform> u: Uniforms;
+
+@compute @workgroup_size(ROW_LANES * ROWS)
+fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>) {
+  let row = (group.y * u.grid + group.x) * ROWS + local / ROW_LANES;
+  let lane = local % ROW_LANES;
+  let first = min(row, u.rows - 1u) * u.columns; // a surplus row repeats the last one
+  let size = f32(u.columns * ELEMENT_WIDTH);
+  var total = Element(0.0);
+  for (var i = lane; i < u.columns; i += ROW_LANES) {
+    total += x[first + i];
+  }
+  let mean = row_sum(vec2<f32>(element_sum(total)), local).x / size;
+  var squares = Element(0.0);
+  for (var i = lane; i < u.columns; i += ROW_LANES) {
+    let d = x[first + i] - mean;
+    squares = fma(d, d, squares);
+  }
+  let variance = row_sum(vec2<f32>(element_sum(squares)), local).x / size;
+  let inverse = inverseSqrt(variance + u.epsilon);
+  if (row < u.rows) {
+    for (var i = lane; i < u.columns; i += ROW_LANES) {
+      y[first + i] = fma((x[first + i] - mean) * inverse, gamma[i], beta[i]);
+    }
+    if (lane == 0u) {
+      saved[row] = vec2<f32>(mean, inverse);
+    }
+  }
+}
