@@ -9,6 +9,7 @@ import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
 import { LAYER_NORM_KERNELS } from "./layer_norm/layer_norm.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
+import { GRU_KERNELS } from "./gru/gru.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export {
@@ -22,6 +23,7 @@ export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";
 export { layerNorm } from "./layer_norm/layer_norm.ts";
+export { gru, type GruDirectionWeights, type GruOptions, gruWithFinalState } from "./gru/gru.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { sgdUpdate } from "./sgd/sgd.ts";
 
@@ -33,6 +35,8 @@ export function register(): void {
   addKernels(DROPOUT_KERNELS);
   addKernels(GELU_KERNELS);
   addKernels(LAYER_NORM_KERNELS);
+  replaceKernels([...CONV2D_REPLACEMENTS, ...MATMUL_REPLACEMENTS]);
+  addKernels([...BATCH_NORM_KERNELS, ...GRU_KERNELS]);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

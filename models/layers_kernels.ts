@@ -5,7 +5,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import { batchNorm, batchNormInference, dropout, layerNorm, register } from "../kernels/mod.ts";
+import { batchNorm, batchNormInference, dropout, gru, layerNorm, register } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
 
@@ -25,6 +25,8 @@ export const kernelLayers: Layers = {
   layerNorm,
 
   dropout,
+
+  gru: (x, weights) => gru(x, weights),
 
   conv2d(x, filter, options) {
     // The kernels take channels four at a time; the three of an image get a fourth of zeros.

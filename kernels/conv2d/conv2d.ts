@@ -5,9 +5,8 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { type Activation, ACTIVATION_INCLUDE, activationCode } from "../matmul/activation.ts";
-import { adapterTraits } from "../runtime/device.ts";
 import type { Output } from "../runtime/dispatch.ts";
-import { backendInternals, foldWorkgroups, release, run } from "../runtime/program.ts";
+import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import backwardFilterSource from "./conv2d_bwd_filter.wgsl" with { type: "text" };
 import backwardFilterPixelsSource from "./conv2d_bwd_filter_pixels.wgsl" with { type: "text" };
@@ -67,7 +66,7 @@ export interface Conv2dOptions {
 function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOptions) {
   const { device } = backendInternals();
   return {
-    variant: options.variant ?? defaultVariant(pass, geometry, adapterTraits(device)),
+    variant: options.variant ?? defaultVariant(pass, geometry, currentTraits()),
     parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
   };
 }

@@ -6,9 +6,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
+import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
-import { chooseRowTile, onSoftwareAdapter, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
+import { chooseRowTile, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
 import backwardSource from "./layer_norm_bwd.wgsl" with { type: "text" };
 import sumsSource from "./layer_norm_bwd_sums.wgsl" with { type: "text" };
 import forwardSource from "./layer_norm_fwd.wgsl" with { type: "text" };
@@ -31,7 +31,7 @@ export interface LayerNormTile extends RowTile {
 
 /** The tile for x [M, D], D counted in elements. */
 function chooseTile(rows: number, columns: number): LayerNormTile {
-  const least = onSoftwareAdapter() ? CHUNK_ROWS.software : CHUNK_ROWS.gpu;
+  const least = currentTraits().software ? CHUNK_ROWS.software : CHUNK_ROWS.gpu;
   return { ...chooseRowTile(columns), chunkRows: Math.max(least, Math.ceil(rows / MAX_CHUNKS)) };
 }
 

@@ -8,6 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
+import { type AdapterTraits, adapterTraits } from "./device.ts";
 import type { Dispatch, Input } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import { compile } from "./pipeline.ts";
@@ -46,6 +47,11 @@ let poisoned = false;
 /** The backend's private side. */
 export function backendInternals(): BackendInternals {
   return tf.backend() as unknown as BackendInternals;
+}
+
+/** The traits of the adapter that runs. */
+export function currentTraits(): AdapterTraits {
+  return adapterTraits(backendInternals().device);
 }
 
 /** Bytes of a uniform window: the smallest limit that WebGPU guarantees. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { backendInternals } from "./program.ts";
+import { currentTraits } from "./program.ts";
 import source from "./rows.wgsl" with { type: "text" };
 
 /** What a shader that includes `rows.wgsl` takes as constants. */
@@ -17,14 +17,9 @@ export interface RowTile {
 /** For the `includes` of a shader. */
 export const ROWS_INCLUDE: Readonly<Record<string, string>> = { "rows.wgsl": source };
 
-/** Lanes of a software adapter's vector. */
+/** Lanes of a software adapter's vector: as few workgroups and barriers there as will do. */
 const SOFTWARE_GROUP = 8;
 const GPU_GROUP = 128;
-
-/** True where the shaders run on the CPU: as few workgroups and barriers as will do. */
-export function onSoftwareAdapter(): boolean {
-  return backendInternals().device.adapterInfo.isFallbackAdapter;
-}
 
 /**
  * One invocation a row on a software adapter; on a GPU as many as the row has elements, to a workgroup's size.
@@ -32,7 +27,7 @@ export function onSoftwareAdapter(): boolean {
  * @param elements of a row
  */
 export function chooseRowTile(elements: number): RowTile {
-  if (onSoftwareAdapter()) return { ROW_LANES: 1, ROWS: SOFTWARE_GROUP };
+  if (currentTraits().software) return { ROW_LANES: 1, ROWS: SOFTWARE_GROUP };
   let lanes = 1;
   while (lanes < elements && lanes < GPU_GROUP) lanes *= 2;
   return { ROW_LANES: lanes, ROWS: GPU_GROUP / lanes };

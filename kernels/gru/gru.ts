@@ -1,0 +1,275 @@
+/**
+ * The gated recurrent unit in PyTorch's form: layers, directions, initial and final state, many to many.
+ *
+ * K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", 2014, with the reset gate applied after
+ * the recurrent product and two biases, as cuDNN and PyTorch compute it.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { backendInternals, release } from "../runtime/program.ts";
+import type { NewKernel } from "../runtime/registry.ts";
+import {
+  type DirectionWeights,
+  type GruGeometry,
+  gruLayerBackwardInput,
+  gruLayerBackwardSteps,
+  gruLayerBackwardWeights,
+  gruLayerForward,
+} from "./gru_layer.ts";
+import { checkGru } from "./gru_shapes.ts";
+
+const LAYER = "FervidGru";
+
+/** The weights of one direction of one layer, gates r, z, n along 3G. */
+export interface GruDirectionWeights {
+  /** [D, 3G]; D is directions * G above the first layer */
+  readonly inputWeight: tf.Tensor2D;
+  /** [G, 3G] */
+  readonly hiddenWeight: tf.Tensor2D;
+  /** [3G] */
+  readonly inputBias: tf.Tensor1D;
+  /** [3G] */
+  readonly hiddenBias: tf.Tensor1D;
+}
+
+/** See {@link gru}. */
+export interface GruOptions {
+  /** [layers * directions, B, G], layer 0 forwards, layer 0 backwards, layer 1 ...; zeros by default */
+  readonly initialState?: tf.Tensor3D;
+}
+
+/** The inputs of the layer's kernel: x, four weights a direction, and the initial state if there is one. */
+function readInputs(inputs: readonly TensorInfo[]) {
+  const directions = inputs.length >= 9 ? 2 : 1;
+  const [x, ...rest] = inputs;
+  const weights = Array.from({ length: directions }, (_, i): DirectionWeights => {
+    const [inputWeight, hiddenWeight, inputBias, hiddenBias] = rest.slice(4 * i, 4 * i + 4);
+    return { inputWeight, hiddenWeight, inputBias, hiddenBias };
+  });
+  const initialState: TensorInfo | undefined = rest[4 * directions];
+  return { x, weights, initialState };
+}
+
+function geometryOf(x: TensorInfo, hidden: number, directions: number): GruGeometry {
+  const [clips, frames, depth] = x.shape;
+  return { clips, frames, depth, hidden, directions: directions as 1 | 2 };
+}
+
+function layerForward(inputs: readonly TensorInfo[]): TensorInfo[] {
+  const { x, weights, initialState } = readInputs(inputs);
+  const geometry = geometryOf(x, weights[0].hiddenWeight.shape[0], weights.length);
+  const { y, gates, previous, inputWeight, hiddenWeight } = gruLayerForward(
+    x,
+    weights,
+    initialState,
+    geometry,
+  );
+  return [y, gates, previous, inputWeight, hiddenWeight];
+}
+
+/** @returns dProjected, the gradients of the weights in their order, and that of the initial state if there is one */
+function layerBackward(
+  { x, dy, gates, previous, hiddenWeight }: Record<string, TensorInfo>,
+  hasInitialState: boolean,
+): TensorInfo[] {
+  const [directions, hidden] = hiddenWeight.shape;
+  const geometry = geometryOf(x, hidden, directions);
+  const saved = { gates, previous, hiddenWeight };
+  const gradients = gruLayerBackwardSteps(dy, saved, geometry, hasInitialState);
+  const weights = gruLayerBackwardWeights(x, previous, gradients, geometry);
+  release(gradients.dRecurrent);
+  return [
+    gradients.dProjected,
+    ...weights.flatMap((w) => [w.inputWeight, w.hiddenWeight, w.inputBias, w.hiddenBias]),
+    ...(gradients.dInitialState ? [gradients.dInitialState] : []),
+  ];
+}
+
+function runKernel(name: string, inputs: unknown, attributes: tf.NamedAttrMap = {}): tf.Tensor[] {
+  return tf.engine().runKernel(name, inputs as tf.NamedTensorMap, attributes) as tf.Tensor[];
+}
+
+/** The kernels with their gradient, for tfjs's registry. */
+export const GRU_KERNELS: readonly NewKernel[] = [
+  {
+    name: LAYER,
+    run: (inputs) => layerForward(inputs as unknown as TensorInfo[]),
+    gradient: {
+      saveAllInputs: true,
+      outputsToSave: [false, true, true, true, true],
+      gradFunc(dys, tensors) {
+        const dy = (dys as tf.Tensor[])[0];
+        const [gates, previous, inputWeight, hiddenWeight] = tensors.slice(-4);
+        const { x, weights, initialState } = readInputs(tensors.slice(0, -4));
+        const [dProjected, ...gradients] = runKernel(
+          `${LAYER}Grad`,
+          { x, dy, gates, previous, hiddenWeight },
+          { hasInitialState: initialState !== undefined },
+        );
+        const [clips, frames, depth] = x.shape;
+        const dx = () =>
+          runKernel(`${LAYER}GradInput`, { dProjected, inputWeight }, { clips, frames, depth }) as unknown;
+        const count = 4 * weights.length + (initialState ? 1 : 0);
+        return Object.fromEntries([
+          ["0", dx],
+          ...Array.from({ length: count }, (_, i) => [String(i + 1), () => gradients[i]]),
+        ]);
+      },
+    },
+  },
+  {
+    name: `${LAYER}Grad`,
+    run: (inputs, { hasInitialState }) => layerBackward(inputs, hasInitialState as boolean),
+  },
+  {
+    name: `${LAYER}GradInput`,
+    run({ dProjected, inputWeight }, attributes) {
+      const sizes = attributes as { clips: number; frames: number; depth: number };
+      return gruLayerBackwardInput(dProjected, inputWeight, sizes);
+    },
+  },
+];
+
+/** [.., n] -> [.., m], filled up with zeros */
+function padLast(tensor: tf.Tensor, size: number): tf.Tensor {
+  const missing = size - tensor.shape[tensor.rank - 1];
+  if (missing === 0) return tensor;
+  return tensor.pad(
+    tensor.shape.map((_, axis): [number, number] => [0, axis === tensor.rank - 1 ? missing : 0]),
+  );
+}
+
+/**
+ * Weights for `padded` units instead of G. A unit whose weights and biases are all 0 keeps the state 0 and touches no
+ * other, so the result is the same.
+ *
+ * @param inputGroups directions of the layer below, whose units are padded too; 0 at the first layer
+ */
+function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: number): GruDirectionWeights {
+  const hidden = weights.hiddenWeight.shape[0];
+  if (hidden === padded) return weights;
+  const columns = (tensor: tf.Tensor) =>
+    // [.., 3G] -> [.., 3 padded]
+    padLast(tensor.reshape([-1, 3, hidden]), padded).reshape([...tensor.shape.slice(0, -1), 3 * padded]);
+  const rows = (tensor: tf.Tensor, groups: number) => { // [groups * G, C] -> [groups * padded, C]
+    const grouped = tensor.reshape([groups, hidden * tensor.shape[1]!]);
+    return padLast(grouped, padded * tensor.shape[1]!).reshape([groups * padded, tensor.shape[1]!]);
+  };
+  const inputWeight = columns(weights.inputWeight);
+  return {
+    inputWeight: (inputGroups === 0 ? inputWeight : rows(inputWeight, inputGroups)) as tf.Tensor2D,
+    hiddenWeight: rows(columns(weights.hiddenWeight), 1) as tf.Tensor2D,
+    inputBias: columns(weights.inputBias) as tf.Tensor1D,
+    hiddenBias: columns(weights.hiddenBias) as tf.Tensor1D,
+  };
+}
+
+/** Clips whose largest tensor still fits a binding. */
+function clipsAtOnce(x: tf.Tensor3D, hidden: number, directions: number): number {
+  const limit = backendInternals().device.limits.maxStorageBufferBindingSize;
+  const [, frames, depth] = x.shape;
+  const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
+  if (bytes > limit) {
+    throw new RangeError(
+      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most ${limit}, what the adapter binds`,
+    );
+  }
+  return Math.floor(limit / bytes);
+}
+
+/** y [B, T, directions * G] of every layer, for clips that fit at once and G a multiple of 4 */
+function runLayers(
+  x: tf.Tensor3D,
+  weights: readonly (readonly GruDirectionWeights[])[],
+  initialState: tf.Tensor3D | undefined,
+): tf.Tensor3D[] {
+  let input = x;
+  return weights.map((layer, l) => {
+    const tensors = layer.flatMap((w) => [w.inputWeight, w.hiddenWeight, w.inputBias, w.hiddenBias]);
+    const state = initialState?.slice(l * layer.length, layer.length); // [directions, B, G]
+    return input = runKernel(LAYER, [input, ...tensors, ...(state ? [state] : [])])[0] as tf.Tensor3D;
+  });
+}
+
+/** y [B, T, directions, G] of every layer */
+function allLayers(
+  x: tf.Tensor3D,
+  weights: readonly (readonly GruDirectionWeights[])[],
+  { initialState }: GruOptions,
+): tf.Tensor4D[] {
+  checkGru(x, weights, initialState);
+  const [clips, frames] = x.shape;
+  const directions = weights[0].length;
+  const hidden = weights[0][0].hiddenWeight.shape[0];
+  const padded = 4 * Math.ceil(hidden / 4);
+  const filled = weights.map((layer, l) => layer.map((w) => padWeights(w, padded, l === 0 ? 0 : directions)));
+  const state = initialState && padLast(initialState, padded) as tf.Tensor3D;
+  const most = clipsAtOnce(x, padded, directions);
+  const parts: tf.Tensor3D[][] = [];
+  for (let first = 0; first < clips; first += most) {
+    const count = Math.min(most, clips - first);
+    const whole = count === clips;
+    parts.push(
+      runLayers(
+        whole ? x : x.slice(first, count),
+        filled,
+        whole ? state : state?.slice([0, first], [-1, count]),
+      ),
+    );
+  }
+  return weights.map((_, l) => {
+    const y = parts.length === 1 ? parts[0][l] : tf.concat(parts.map((part) => part[l]), 0);
+    const grouped = y.reshape<tf.Tensor4D>([clips, frames, directions, padded]);
+    return padded === hidden ? grouped : grouped.slice([0, 0, 0, 0], [-1, -1, -1, hidden]);
+  });
+}
+
+/**
+ * Runs a gated recurrent unit over clips, many to many:
+ * r = sigmoid(W_r x + U_r h + b), z = sigmoid(W_z x + U_z h + b), n = tanh(W_n x + b_in + r (U_n h + b_hn)),
+ * h' = (1 - z) n + z h.
+ *
+ * @param x float32 [B, T, D]
+ * @param weights `weights[layer][direction]`; direction 1, where it is there, runs backwards in time; a layer reads the
+ * states of all directions of the layer below
+ * @returns the states of the last layer, [B, T, directions * G], forwards first
+ * @throws {RangeError} for shapes that do not fit, empty ones, and a single clip too long for the adapter's bindings
+ * @throws {TypeError} for other types than float32
+ */
+export function gru(
+  x: tf.Tensor3D,
+  weights: readonly (readonly GruDirectionWeights[])[],
+  options: GruOptions = {},
+): tf.Tensor3D {
+  return tf.tidy(() => {
+    const y = allLayers(x, weights, options).at(-1)!;
+    return y.reshape([y.shape[0], y.shape[1], -1]); // [B, T, directions * G]
+  });
+}
+
+/**
+ * As {@link gru}, with the final state.
+ *
+ * @returns y [B, T, directions * G], and finalState [layers * directions, B, G] in the order of `initialState`: each
+ * direction's state after the last frame that it read
+ */
+export function gruWithFinalState(
+  x: tf.Tensor3D,
+  weights: readonly (readonly GruDirectionWeights[])[],
+  options: GruOptions = {},
+): { y: tf.Tensor3D; finalState: tf.Tensor3D } {
+  return tf.tidy(() => {
+    const layers = allLayers(x, weights, options);
+    const [clips, frames, directions, hidden] = layers[0].shape;
+    const finals = layers.flatMap((y) =>
+      Array.from(
+        { length: directions },
+        (_, d) => y.slice([0, d === 0 ? frames - 1 : 0, d, 0], [-1, 1, 1, -1]).reshape([clips, hidden]),
+      )
+    );
+    const y = layers.at(-1)!.reshape<tf.Tensor3D>([clips, frames, directions * hidden]);
+    return { y, finalState: tf.stack(finals) as tf.Tensor3D };
+  });
+}

@@ -1,0 +1,73 @@
+// One step of a GRU layer in PyTorch's form, all units of all clips, both directions:
+//   r = sigmoid(W_r x + U_r h + b), z = sigmoid(W_z x + U_z h + b), n = tanh(W_n x + b_in + r (U_n h + b_hn)),
+//   h' = (1 - z) n + z h.
+// W x + b_in comes from one product per layer. Saved for backward: r, z, n, U_n h + b_hn, and h before each step.
+//
+// For software adapters. One invocation sums TILE_M clips times TILE_U vec4s of units, all three gates, in registers
+// and ends the step for them. Grid: x = units, y = clips, z = directions. No workgroup memory, no barrier, no early
+// return. gru_fwd_tile.wgsl is for GPUs.
+//#include "gru_fwd_finish.wgsl"
+
+const TILE_M = 16u;
+const TILE_U = 1u;
+
+@compute @workgroup_size(8)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
+  let first_unit = id.x * TILE_U;
+  let first_clip = group.y * TILE_M;
+  let direction = group.z;
+  var acc: array<vec4<f32>, 3u * TILE_M * TILE_U>; // [3, TILE_M, TILE_U]
+  var row: array<u32, TILE_M>;
+  //#unroll
+  for (var i = 0u; i < TILE_M; i++) {
+    row[i] = state_at(direction, min(first_clip + i, u.clips - 1u));
+  }
+  var column: array<u32, TILE_U>;
+  //#unroll
+  for (var j = 0u; j < TILE_U; j++) {
+    column[j] = min(first_unit + j, u.units - 1u);
+  }
+  var w: array<vec4<f32>, 12u * TILE_U>; // [4, 3, TILE_U]
+  var entry = 12u * direction * u.units * u.units;
+  let length = state_length();
+  for (var k = 0u; k < length; k++) {
+    //#unroll
+    for (var i = 0u; i < 12u; i++) {
+      //#unroll
+      for (var j = 0u; j < TILE_U; j++) {
+        w[i * TILE_U + j] = hidden_weight[entry + column[j]];
+      }
+      entry += u.units;
+    }
+    //#unroll
+    for (var i = 0u; i < TILE_M; i++) {
+      let h = previous[row[i] + k];
+      //#unroll
+      for (var g = 0u; g < 3u; g++) {
+        //#unroll
+        for (var j = 0u; j < TILE_U; j++) {
+          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.x), w[g * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
+          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.y), w[(3u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
+          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.z), w[(6u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
+          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.w), w[(9u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
+        }
+      }
+    }
+  }
+  //#unroll
+  for (var i = 0u; i < TILE_M; i++) {
+    //#unroll
+    for (var j = 0u; j < TILE_U; j++) {
+      if (first_clip + i < u.clips && first_unit + j < u.units) {
+        finish(
+          direction,
+          first_clip + i,
+          first_unit + j,
+          acc[i * TILE_U + j],
+          acc[(TILE_M + i) * TILE_U + j],
+          acc[(2u * TILE_M + i) * TILE_U + j],
+        );
+      }
+    }
+  }
+}
