@@ -1,0 +1,242 @@
+// The gradients of attention_bwd.wgsl for clips of any length, without atomics: workgroups with z = 0 own queries and
+// give dq, those with z = 1 own keys and give dk and dv; both recompute the probabilities from the log-sum-exp, and
+// take the sum of p dp over the keys as dc . context (Dao et al. 2022, "FlashAttention", algorithm 4).
+//
+// One invocation owns ROWS queries or keys of one head, whose gradients stay in registers, and walks over the others
+// in tiles of OTHERS. Grid: x, y = (clip, head, row tile) / 8, z = queries, keys. No workgroup memory, no barrier, no
+// early return.
+const ROWS = 4u;
+const OTHERS = 2u;
+const CHANNELS = 2u; // S / 4
+const MASKED = false;
+const DROPOUT = false;
+
+//#include "attention_uniforms.wgsl"
+//#include "threefry.wgsl"
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
+@group(0) @binding(1) var<storage, read> key_mask: array<i32>; // [B, T], 0 = masked
+@group(0) @binding(2) var<storage, read> log_sum_exp: array<f32>; // [B, A, T]
+@group(0) @binding(3) var<storage, read> context: array<vec4<f32>>; // [B, T, A, S / 4]
+@group(0) @binding(4) var<storage, read> dcontext: array<vec4<f32>>; // [B, T, A, S / 4]
+@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
+@group(0) @binding(6) var<uniform> u: Uniforms;
+
+// 0 for a dropped probability, else what it is multiplied by.
+fn dropout_factor(pair: u32, i: u32, j: u32) -> f32 {
+  let element = (pair * u.frames + i) * u.frames + j;
+  return select(0.0, u.scale, dropout_keeps(vec2<u32>(u.seed, u.layer), u.step, u.threshold, element));
+}
+
+fn query_tile(clip: u32, pair: u32, head: u32, first: u32, is_real: bool) {
+  let width = u.heads * CHANNELS;
+  let last = u.frames - 1u;
+  var at: array<u32, ROWS>; // where q[i] begins
+  var at_dc: array<u32, ROWS>;
+  var total: array<f32, ROWS>;
+  var delta: array<f32, ROWS>;
+  //#unroll
+  for (var i = 0u; i < ROWS; i++) {
+    let frame = clip * u.frames + min(first + i, last);
+    at[i] = frame * 3u * width + head;
+    at_dc[i] = frame * width + head;
+    total[i] = log_sum_exp[pair * u.frames + min(first + i, last)];
+  }
+  for (var c = 0u; c < CHANNELS; c++) {
+    //#unroll
+    for (var i = 0u; i < ROWS; i++) {
+      delta[i] += dot(dcontext[at_dc[i] + c], context[at_dc[i] + c]);
+    }
+  }
+  var acc: array<vec4<f32>, ROWS * CHANNELS>; // dq
+  var key: array<u32, OTHERS>; // where k[j] begins
+  var q: array<vec4<f32>, ROWS>;
+  var dc: array<vec4<f32>, ROWS>;
+  var s: array<f32, ROWS * OTHERS>;
+  var dp: array<f32, ROWS * OTHERS>;
+  for (var first_key = 0u; first_key < u.frames; first_key += OTHERS) {
+    //#unroll
+    for (var j = 0u; j < OTHERS; j++) {
+      key[j] = (clip * u.frames + min(first_key + j, last)) * 3u * width + width + head;
+    }
+    //#unroll
+    for (var n = 0u; n < ROWS * OTHERS; n++) {
+      s[n] = 0.0;
+      dp[n] = 0.0;
+    }
+    for (var c = 0u; c < CHANNELS; c++) {
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        q[i] = qkv[at[i] + c];
+        dc[i] = dcontext[at_dc[i] + c];
+      }
+      //#unroll
+      for (var j = 0u; j < OTHERS; j++) {
+        let k = qkv[key[j] + c];
+        let v = qkv[key[j] + width + c];
+        //#unroll
+        for (var i = 0u; i < ROWS; i++) {
+          s[i * OTHERS + j] = fma(q[i].x, k.x, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].y, k.y, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].z, k.z, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].w, k.w, s[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].x, v.x, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].y, v.y, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].z, v.z, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].w, v.w, dp[i * OTHERS + j]);
+        }
+      }
+    }
+    //#unroll
+    for (var j = 0u; j < OTHERS; j++) {
+      var attends = first_key + j < u.frames;
+      if (MASKED) {
+        attends = attends && key_mask[clip * u.frames + min(first_key + j, last)] != 0;
+      }
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        let p = select(0.0, exp(fma(s[i * OTHERS + j], u.score_scale, -total[i])), attends);
+        if (DROPOUT) {
+          dp[i * OTHERS + j] *= dropout_factor(pair, first + i, first_key + j);
+        }
+        s[i * OTHERS + j] = p * (dp[i * OTHERS + j] - delta[i]) * u.score_scale; // ds
+      }
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        let k = qkv[key[j] + c];
+        //#unroll
+        for (var i = 0u; i < ROWS; i++) {
+          acc[i * CHANNELS + c] = fma(vec4<f32>(s[i * OTHERS + j]), k, acc[i * CHANNELS + c]);
+        }
+      }
+    }
+  }
+  //#unroll
+  for (var i = 0u; i < ROWS; i++) {
+    if (is_real && first + i < u.frames) {
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        dqkv[at[i] + c] = acc[i * CHANNELS + c];
+      }
+    }
+  }
+}
+
+fn key_tile(clip: u32, pair: u32, head: u32, first: u32, is_real: bool) {
+  let width = u.heads * CHANNELS;
+  let last = u.frames - 1u;
+  var at: array<u32, ROWS>; // where k[j] begins
+  var attends: array<bool, ROWS>;
+  //#unroll
+  for (var j = 0u; j < ROWS; j++) {
+    let frame = clip * u.frames + min(first + j, last);
+    at[j] = frame * 3u * width + width + head;
+    attends[j] = first + j < u.frames;
+    if (MASKED) {
+      attends[j] = attends[j] && key_mask[frame] != 0;
+    }
+  }
+  var acc_k: array<vec4<f32>, ROWS * CHANNELS>; // dk
+  var acc_v: array<vec4<f32>, ROWS * CHANNELS>; // dv
+  var query: array<u32, OTHERS>; // where q[i] begins
+  var query_dc: array<u32, OTHERS>;
+  var k: array<vec4<f32>, ROWS>;
+  var v: array<vec4<f32>, ROWS>;
+  var s: array<f32, ROWS * OTHERS>;
+  var dp: array<f32, ROWS * OTHERS>;
+  var delta: array<f32, OTHERS>;
+  for (var first_query = 0u; first_query < u.frames; first_query += OTHERS) {
+    //#unroll
+    for (var i = 0u; i < OTHERS; i++) {
+      let frame = clip * u.frames + min(first_query + i, last);
+      query[i] = frame * 3u * width + head;
+      query_dc[i] = frame * width + head;
+      delta[i] = 0.0;
+    }
+    //#unroll
+    for (var n = 0u; n < ROWS * OTHERS; n++) {
+      s[n] = 0.0;
+      dp[n] = 0.0;
+    }
+    for (var c = 0u; c < CHANNELS; c++) {
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        k[j] = qkv[at[j] + c];
+        v[j] = qkv[at[j] + width + c];
+      }
+      //#unroll
+      for (var i = 0u; i < OTHERS; i++) {
+        let q = qkv[query[i] + c];
+        let dc = dcontext[query_dc[i] + c];
+        delta[i] += dot(dc, context[query_dc[i] + c]);
+        //#unroll
+        for (var j = 0u; j < ROWS; j++) {
+          s[i * ROWS + j] = fma(q.x, k[j].x, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.y, k[j].y, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.z, k[j].z, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.w, k[j].w, s[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.x, v[j].x, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.y, v[j].y, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.z, v[j].z, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.w, v[j].w, dp[i * ROWS + j]);
+        }
+      }
+    }
+    //#unroll
+    for (var i = 0u; i < OTHERS; i++) {
+      let inside = first_query + i < u.frames;
+      let total = log_sum_exp[pair * u.frames + min(first_query + i, last)];
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        let p = select(0.0, exp(fma(s[i * ROWS + j], u.score_scale, -total)), inside && attends[j]);
+        s[i * ROWS + j] = p;
+        if (DROPOUT) {
+          let factor = dropout_factor(pair, first_query + i, first + j);
+          dp[i * ROWS + j] *= factor;
+          s[i * ROWS + j] *= factor;
+        }
+        dp[i * ROWS + j] = p * (dp[i * ROWS + j] - delta[i]) * u.score_scale; // ds
+      }
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        let q = qkv[query[i] + c];
+        let dc = dcontext[query_dc[i] + c];
+        //#unroll
+        for (var j = 0u; j < ROWS; j++) {
+          acc_k[j * CHANNELS + c] = fma(vec4<f32>(dp[i * ROWS + j]), q, acc_k[j * CHANNELS + c]);
+          acc_v[j * CHANNELS + c] = fma(vec4<f32>(s[i * ROWS + j]), dc, acc_v[j * CHANNELS + c]);
+        }
+      }
+    }
+  }
+  //#unroll
+  for (var j = 0u; j < ROWS; j++) {
+    if (is_real && first + j < u.frames) {
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        dqkv[at[j] + c] = acc_k[j * CHANNELS + c];
+        dqkv[at[j] + width + c] = acc_v[j * CHANNELS + c];
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let tiles = (u.frames + ROWS - 1u) / ROWS;
+  let item = (group.y * groups.x + group.x) * 8u + local.x;
+  let is_real = item < u.clips * u.heads * tiles;
+  let pair = select(0u, item / tiles, is_real);
+  let first = select(0u, item - pair * tiles, is_real) * ROWS;
+  let clip = pair / u.heads;
+  let head = (pair - clip * u.heads) * CHANNELS;
+  if (group.z == 0u) {
+    query_tile(clip, pair, head, first, is_real);
+  } else {
+    key_tile(clip, pair, head, first, is_real);
+  }
+}

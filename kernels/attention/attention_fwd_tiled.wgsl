@@ -1,0 +1,135 @@
+// The function of attention_fwd.wgsl for clips of any length: tiles of TILE_K keys with the online softmax
+// (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"; tiled as in Dao et al. 2022,
+// "FlashAttention", algorithm 1).
+//
+// One invocation computes TILE_Q queries of one head; their context stays in registers, so the head's size is a
+// constant. Grid: x, y = (clip, head, query tile) / 8. No workgroup memory, no barrier, no early return.
+const TILE_Q = 4u;
+const TILE_K = 4u;
+const CHANNELS = 2u; // S / 4
+const MASKED = false;
+const DROPOUT = false;
+const LOWEST = -3.0e38;
+
+//#include "attention_uniforms.wgsl"
+//#include "threefry.wgsl"
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
+@group(0) @binding(1) var<storage, read> key_mask: array<i32>; // [B, T], 0 = masked
+@group(0) @binding(2) var<storage, read_write> context: array<vec4<f32>>; // [B, T, A, S / 4]
+@group(0) @binding(3) var<storage, read_write> log_sum_exp: array<f32>; // [B, A, T]
+@group(0) @binding(4) var<uniform> u: Uniforms;
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let tiles = (u.frames + TILE_Q - 1u) / TILE_Q;
+  let item = (group.y * groups.x + group.x) * 8u + local.x;
+  let is_real = item < u.clips * u.heads * tiles;
+  let pair = select(0u, item / tiles, is_real);
+  let first = select(0u, item - pair * tiles, is_real) * TILE_Q;
+  let clip = pair / u.heads;
+  let head = (pair - clip * u.heads) * CHANNELS;
+  let width = u.heads * CHANNELS; // D / 4
+  let row = 3u * width;
+  let last = u.frames - 1u;
+  let keys = clip * u.frames * row + width + head;
+
+  var queries: array<u32, TILE_Q>; // where q[i] begins
+  var top: array<f32, TILE_Q>;
+  var sum: array<f32, TILE_Q>;
+  //#unroll
+  for (var i = 0u; i < TILE_Q; i++) {
+    queries[i] = (clip * u.frames + min(first + i, last)) * row + head;
+    top[i] = LOWEST;
+  }
+  var q: array<vec4<f32>, TILE_Q>;
+  var s: array<f32, TILE_Q * TILE_K>;
+  var at: array<u32, TILE_K>;
+  var attends: array<bool, TILE_K>;
+  var acc: array<vec4<f32>, TILE_Q * CHANNELS>;
+  for (var first_key = 0u; first_key < u.frames; first_key += TILE_K) {
+    //#unroll
+    for (var j = 0u; j < TILE_K; j++) {
+      at[j] = keys + min(first_key + j, last) * row;
+      attends[j] = first_key + j < u.frames;
+      if (MASKED) {
+        attends[j] = attends[j] && key_mask[clip * u.frames + min(first_key + j, last)] != 0;
+      }
+    }
+    //#unroll
+    for (var n = 0u; n < TILE_Q * TILE_K; n++) {
+      s[n] = 0.0;
+    }
+    for (var c = 0u; c < CHANNELS; c++) {
+      //#unroll
+      for (var i = 0u; i < TILE_Q; i++) {
+        q[i] = qkv[queries[i] + c];
+      }
+      //#unroll
+      for (var j = 0u; j < TILE_K; j++) {
+        let k = qkv[at[j] + c];
+        //#unroll
+        for (var i = 0u; i < TILE_Q; i++) {
+          s[i * TILE_K + j] = fma(q[i].x, k.x, s[i * TILE_K + j]);
+          s[i * TILE_K + j] = fma(q[i].y, k.y, s[i * TILE_K + j]);
+          s[i * TILE_K + j] = fma(q[i].z, k.z, s[i * TILE_K + j]);
+          s[i * TILE_K + j] = fma(q[i].w, k.w, s[i * TILE_K + j]);
+        }
+      }
+    }
+    //#unroll
+    for (var i = 0u; i < TILE_Q; i++) {
+      var tile_top = top[i];
+      //#unroll
+      for (var j = 0u; j < TILE_K; j++) {
+        s[i * TILE_K + j] = select(LOWEST, s[i * TILE_K + j] * u.score_scale, attends[j]);
+        tile_top = max(tile_top, s[i * TILE_K + j]);
+      }
+      let shrink = exp(top[i] - tile_top);
+      top[i] = tile_top;
+      sum[i] *= shrink;
+      //#unroll
+      for (var j = 0u; j < TILE_K; j++) {
+        s[i * TILE_K + j] = select(0.0, exp(s[i * TILE_K + j] - tile_top), attends[j]);
+        sum[i] += s[i * TILE_K + j];
+        if (DROPOUT) {
+          let element = (pair * u.frames + first + i) * u.frames + first_key + j;
+          let keeps = dropout_keeps(vec2<u32>(u.seed, u.layer), u.step, u.threshold, element);
+          s[i * TILE_K + j] *= select(0.0, u.scale, keeps);
+        }
+      }
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        acc[i * CHANNELS + c] *= shrink;
+      }
+    }
+    //#unroll
+    for (var j = 0u; j < TILE_K; j++) {
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        let v = qkv[at[j] + width + c];
+        //#unroll
+        for (var i = 0u; i < TILE_Q; i++) {
+          acc[i * CHANNELS + c] = fma(vec4<f32>(s[i * TILE_K + j]), v, acc[i * CHANNELS + c]);
+        }
+      }
+    }
+  }
+  //#unroll
+  for (var i = 0u; i < TILE_Q; i++) {
+    if (is_real && first + i < u.frames) {
+      let has_key = sum[i] > 0.0;
+      let share = select(0.0, 1.0 / sum[i], has_key);
+      log_sum_exp[pair * u.frames + first + i] = select(0.0, top[i] + log(sum[i]), has_key);
+      let out = (clip * u.frames + first + i) * width + head;
+      //#unroll
+      for (var c = 0u; c < CHANNELS; c++) {
+        context[out + c] = share * acc[i * CHANNELS + c];
+      }
+    }
+  }
+}
