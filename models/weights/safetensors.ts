@@ -5,29 +5,25 @@
  * @module
  */
 
+import type { WeightsContent } from "./file.ts";
+import { type ByteSource, FileSource, MemorySource, readBytes } from "./source.ts";
+import {
+  bytesOf,
+  dataFrom,
+  type Dtype,
+  DTYPES,
+  type HostTensor,
+  hostTensor,
+  isDtype,
+  isShape,
+  type StoredTensor,
+  tensorBytes,
+  type TensorLike,
+} from "./tensor.ts";
+
+export type { Dtype, HostTensor };
+
 const MAX_HEADER_BYTES = 100_000_000;
-
-/** dtypes that have a typed array. */
-const ARRAYS = {
-  F64: Float64Array,
-  F32: Float32Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  I16: Int16Array,
-  I8: Int8Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-} as const;
-
-/** A dtype that can be read. */
-export type Dtype = keyof typeof ARRAYS;
-
-/** A tensor on the host. */
-export interface HostTensor {
-  readonly dtype: Dtype;
-  readonly shape: number[];
-  readonly data: InstanceType<(typeof ARRAYS)[Dtype]>;
-}
 
 /** A file's tensors, in the header's order, and its metadata. */
 export interface SafetensorsFile {
@@ -35,28 +31,40 @@ export interface SafetensorsFile {
   readonly metadata: Record<string, string>;
 }
 
-/** Serialises tensors; the header is padded with spaces so that the values begin at a multiple of 8 bytes. */
-export function encodeSafetensors(
-  tensors: ReadonlyMap<string, HostTensor>,
-  metadata: Record<string, string> = {},
+/** The length, the JSON header padded with spaces so that the values begin at a multiple of 8 bytes. */
+function encodeHeader(
+  tensors: ReadonlyMap<string, TensorLike>,
+  metadata: Record<string, string>,
 ): Uint8Array {
   const header: Record<string, unknown> = {};
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of tensors) {
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
+  for (const [name, tensor] of tensors) {
+    const { dtype, shape } = tensor;
+    header[name] = { dtype, shape, data_offsets: [offset, offset += tensorBytes(tensor)] };
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const headerLength = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + headerLength + offset);
+  const bytes = new Uint8Array(8 + headerLength).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
-  bytes.fill(0x20, 8, 8 + headerLength);
   bytes.set(json, 8);
-  let position = 8 + headerLength;
-  for (const { data } of tensors.values()) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
-    position += data.byteLength;
+  return bytes;
+}
+
+/** Serialises tensors. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, TensorLike>,
+  metadata: Record<string, string> = {},
+): Uint8Array {
+  const header = encodeHeader(tensors, metadata);
+  const values = [...tensors.values()];
+  const bytes = new Uint8Array(header.length + values.reduce((sum, tensor) => sum + tensorBytes(tensor), 0));
+  bytes.set(header);
+  let position = header.length;
+  for (const tensor of values) {
+    const part = bytesOf(hostTensor(tensor));
+    bytes.set(part, position);
+    position += part.length;
   }
   return bytes;
 }
@@ -68,21 +76,34 @@ export function encodeSafetensors(
  * @throws {Error} if a length, dtype, shape or byte range of the header does not hold
  */
 export function decodeSafetensors(bytes: Uint8Array, path: string): SafetensorsFile {
+  return readAll(openSafetensors(new MemorySource(bytes, path)));
+}
+
+function readAll({ tensors, metadata }: ReturnType<typeof openSafetensors>): SafetensorsFile {
+  return { tensors: new Map([...tensors].map(([name, tensor]) => [name, tensor.read()])), metadata };
+}
+
+/**
+ * Reads the header; the values are read when they are asked for.
+ *
+ * @throws {Error} if a length, dtype, shape or byte range of the header does not hold
+ */
+export function openSafetensors(
+  source: ByteSource,
+): WeightsContent & { metadata: Record<string, string> } {
   const refuse = (reason: string): never => {
-    throw new Error(`Cannot read ${path}: ${reason}; expected a safetensors file`);
+    throw new Error(`Cannot read ${source.path}: ${reason}; expected a safetensors file`);
   };
-  if (bytes.length < 8) refuse(`it has ${bytes.length} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const claimed = view.getBigUint64(0, true);
-  if (claimed > BigInt(Math.min(MAX_HEADER_BYTES, bytes.length - 8))) {
-    refuse(`it claims a header of ${claimed} bytes but has ${bytes.length} bytes in all`);
+  const { size } = source;
+  if (size < 8) refuse(`it has ${size} bytes`);
+  const claimed = new DataView(readBytes(source, 0, 8).buffer).getBigUint64(0, true);
+  if (claimed > BigInt(Math.min(MAX_HEADER_BYTES, size - 8))) {
+    refuse(`it claims a header of ${claimed} bytes but has ${size} bytes in all`);
   }
   const headerLength = Number(claimed);
   let header: Record<string, unknown>;
   try {
-    header = JSON.parse(
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + headerLength)),
-    );
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(readBytes(source, 8, headerLength)));
   } catch (error) {
     return refuse(`its header is no JSON (${(error as Error).message})`);
   }
@@ -90,19 +111,19 @@ export function decodeSafetensors(bytes: Uint8Array, path: string): SafetensorsF
     refuse("its header is no object");
   }
   const { __metadata__: metadata = {}, ...entries } = header;
-  const values = bytes.subarray(8 + headerLength);
+  const begin = 8 + headerLength;
   const ranges: [number, number][] = [];
-  const tensors = new Map<string, HostTensor>();
+  const tensors = new Map<string, StoredTensor>();
   for (const [name, entry] of Object.entries(entries)) {
-    tensors.set(name, decodeTensor(name, entry, values, ranges, refuse));
+    tensors.set(name, decodeTensor(name, entry, { source, begin }, ranges, refuse));
   }
-  ranges.sort((a, b) => a[0] - b[0]);
+  ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let end = 0;
   for (const [from, to] of ranges) {
     if (from !== end) refuse(`its tensors overlap or leave a hole at byte ${Math.min(from, end)}`);
     end = to;
   }
-  if (end !== values.length) refuse(`its tensors end at byte ${end} of ${values.length}`);
+  if (end !== size - begin) refuse(`its tensors end at byte ${end} of ${size - begin}`);
   return { tensors, metadata: checkMetadata(metadata, refuse) };
 }
 
@@ -119,51 +140,52 @@ function checkMetadata(metadata: unknown, refuse: Refuse): Record<string, string
 function decodeTensor(
   name: string,
   entry: unknown,
-  values: Uint8Array,
+  { source, begin }: { source: ByteSource; begin: number },
   ranges: [number, number][],
   refuse: Refuse,
-): HostTensor {
+): StoredTensor {
   const { dtype, shape, data_offsets: range } = (entry ?? {}) as Record<string, unknown>;
-  if (typeof dtype !== "string" || !Object.hasOwn(ARRAYS, dtype)) {
-    return refuse(`tensor ${name} has dtype ${dtype}, which is none of ${Object.keys(ARRAYS).join(", ")}`);
+  if (!isDtype(dtype)) {
+    return refuse(`tensor ${name} has dtype ${dtype}, which is none of ${DTYPES.join(", ")}`);
   }
-  const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (!Array.isArray(shape) || !shape.every(isSize)) return refuse(`tensor ${name} has no valid shape`);
-  if (!Array.isArray(range) || range.length !== 2 || !range.every(isSize)) {
-    return refuse(`tensor ${name} has no valid data_offsets`);
-  }
-  const [from, to] = range as [number, number];
-  const ArrayType = ARRAYS[dtype as Dtype];
-  const wanted = (shape as number[]).reduce((product, size) => product * size, 1) *
-    ArrayType.BYTES_PER_ELEMENT;
-  if (to > values.length || to - from !== wanted) {
+  if (!isShape(shape)) return refuse(`tensor ${name} has no valid shape`);
+  if (!isShape(range) || range.length !== 2) return refuse(`tensor ${name} has no valid data_offsets`);
+  const [from, to] = range;
+  const wanted = tensorBytes({ dtype, shape });
+  if (begin + to > source.size || to - from !== wanted) {
     return refuse(
-      `tensor ${name} of shape [${shape}] wants ${wanted} bytes but claims ${from} to ${to} of ${values.length}`,
+      `tensor ${name} of shape [${shape}] wants ${wanted} bytes but claims ${from} to ${to} of ${
+        source.size - begin
+      }`,
     );
   }
   ranges.push([from, to]);
   return {
-    dtype: dtype as Dtype,
-    shape: shape as number[],
-    data: new ArrayType(values.slice(from, to).buffer),
+    dtype,
+    shape,
+    read: () => ({ dtype, shape, data: dataFrom(dtype, readBytes(source, begin + from, wanted)) }),
   };
 }
 
 /**
- * Writes a file whole or not at all: to a temporary name, flushed to the disk, renamed.
+ * Writes a file whole or not at all: to a temporary name, flushed to the disk, renamed. Stored tensors are read one at
+ * a time.
  *
  * @throws {Deno.errors} whatever the file system reports; a file that was there before stays as it was
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, TensorLike>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
     using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    const bytes = encodeSafetensors(tensors, metadata);
-    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+    const write = async (bytes: Uint8Array) => {
+      for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+    };
+    await write(encodeHeader(tensors, metadata));
+    for (const tensor of tensors.values()) await write(bytesOf(hostTensor(tensor)));
     await file.sync();
   } catch (error) {
     await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
@@ -177,15 +199,13 @@ export async function writeSafetensors(
  *
  * @throws {Error} if it is missing or malformed
  */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new Error(`Cannot read weights: there is no file ${path}`);
+export function readSafetensors(path: string): Promise<SafetensorsFile> {
+  return Promise.try(() => {
+    const source = new FileSource(path);
+    try {
+      return readAll(openSafetensors(source));
+    } finally {
+      source.close();
     }
-    throw error;
-  }
-  return decodeSafetensors(bytes, path);
+  });
 }
