@@ -33,6 +33,42 @@ export const VGGFACE2_CONVENTION: InputConvention = {
   std: [1, 1, 1],
 };
 
+/** The convention of the VGGFace2 weights in a pickle or in Keras's file: the same, channels turned round. */
+export const VGGFACE2_BGR_CONVENTION: InputConvention = {
+  name: "vggface2-bgr",
+  order: "bgr",
+  scale: 1,
+  mean: [91.4953, 103.8827, 131.0912],
+  std: [1, 1, 1],
+};
+
+/** torchvision's convention for its ImageNet weights. */
+export const IMAGENET_CONVENTION: InputConvention = {
+  name: "imagenet",
+  order: "rgb",
+  scale: 1 / 255,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+
+/** The conventions that weights in circulation have, by name. */
+export const CONVENTIONS: Readonly<Record<string, InputConvention>> = Object.fromEntries(
+  [EXPR_CONVENTION, VGGFACE2_CONVENTION, VGGFACE2_BGR_CONVENTION, IMAGENET_CONVENTION]
+    .map((convention) => [convention.name, convention]),
+);
+
+/** The same convention for a first convolution whose input channels have been turned to RGB. */
+export function asRgb(convention: InputConvention): InputConvention {
+  if (convention.order === "rgb") return convention;
+  const { mean: [b, g, r], std: [stdB, stdG, stdR] } = convention;
+  const mean: [number, number, number] = [r, g, b];
+  const known = Object.values(CONVENTIONS).find(({ order, mean: other }) =>
+    order === "rgb" && other.join() === mean.join()
+  );
+  const name = known?.name ?? `${convention.name}-as-rgb`;
+  return { ...convention, name, order: "rgb", mean, std: [stdR, stdG, stdB] };
+}
+
 /**
  * Normalises RGB bytes into `out` from `offset`.
  *

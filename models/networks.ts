@@ -11,6 +11,7 @@ import type { Layers } from "./layers.ts";
 import { Linear } from "./linear.ts";
 import { Parameters } from "./parameters.ts";
 import { type Mode, ResNet50 } from "./resnet50.ts";
+import type { ResNetGraph } from "./weights/identify.ts";
 
 /** Which of the three. */
 export type NetworkName = "cnn" | "rnn" | "transformer";
@@ -27,6 +28,8 @@ interface BackboneSizes {
   readonly width: number;
   /** side of the square input in pixels */
   readonly size: number;
+  /** which ResNet50; Caffe's (VGGFace2's) if unset */
+  readonly graph?: ResNetGraph;
 }
 
 /** A network's description but for its outputs. */
@@ -77,7 +80,7 @@ export class CnnNetwork {
   constructor(architecture: Architecture & { network: "cnn" }, seed: number, layers: Layers = defaultLayers) {
     this.architecture = architecture;
     this.parameters = new Parameters(seed);
-    this.backbone = new ResNet50(this.parameters, layers, architecture.width);
+    this.backbone = new ResNet50(this.parameters, layers, architecture.width, architecture.graph);
     this.#classifier = new Linear(
       this.parameters,
       layers,
@@ -115,7 +118,7 @@ export class TemporalNetwork {
     this.architecture = architecture;
     this.parameters = new Parameters(seed);
     this.#seed = seed;
-    this.backbone = new ResNet50(this.parameters, layers, architecture.width);
+    this.backbone = new ResNet50(this.parameters, layers, architecture.width, architecture.graph);
     const features = this.backbone.featureWidth;
     this.#head = architecture.network === "rnn"
       ? new RnnHead(this.parameters, layers, "rnn.", { features, ...architecture })

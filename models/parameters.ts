@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { RandomStream } from "../data/random.ts";
-import type { HostTensor } from "./weights/safetensors.ts";
+import { type HostTensor, hostTensor, type TensorLike, toFloat32 } from "./weights/tensor.ts";
 
 /**
  * `conv`: [R, S, C, K] in memory, [K, C, R, S] in files. `linear`: [in, out] in memory, [out, in] in files.
@@ -155,9 +155,10 @@ export class Parameters {
   }
 
   /** A tensor from its file layout; the inverse of {@link exportLike}. */
-  importLike(name: string, { shape, data }: HostTensor): tf.Tensor {
+  importLike(name: string, tensor: HostTensor): tf.Tensor {
     const axes = fileAxes(this.#kindOf(name));
-    const values = data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>);
+    const { shape } = tensor;
+    const values = toFloat32(tensor);
     if (axes === undefined) return tf.tensor(values, shape);
     const inverse = axes.map((_, i) => axes.indexOf(i));
     const turned = transpose(values, shape, inverse);
@@ -165,11 +166,12 @@ export class Parameters {
   }
 
   /**
-   * Sets the tensors whose names are `accepted` (all of them by default) from file layout.
+   * Sets the tensors whose names are `accepted` (all of them by default) from file layout; stored ones are read one
+   * at a time, after all have been checked.
    *
    * @throws {Error} listing the missing, unused and misshapen names
    */
-  load(tensors: ReadonlyMap<string, HostTensor>, accepted: (name: string) => boolean = () => true): void {
+  load(tensors: ReadonlyMap<string, TensorLike>, accepted: (name: string) => boolean = () => true): void {
     const names = this.names().filter(accepted);
     const problems: string[] = [];
     for (const name of names) {
@@ -188,7 +190,7 @@ export class Parameters {
       throw new Error(`Cannot load weights: ${shown}${more}`);
     }
     for (const name of names) {
-      const value = this.importLike(name, tensors.get(name)!);
+      const value = this.importLike(name, hostTensor(tensors.get(name)!));
       this.get(name).assign(value);
       value.dispose();
     }

@@ -1,12 +1,14 @@
 /**
  * ResNet50 as VGGFace2's weights want it: the Caffe graph, with stride 2 on the 1x1 reduce and projection
  * convolutions, an unpadded ceil-mode max pool, and dag parameter names. (He et al. 2016; Cao et al. 2018.)
+ * torchvision's graph, with stride 2 on the 3x3 convolutions and a padded max pool, is a setting.
  *
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
 import type { Layers } from "./layers.ts";
 import { constant, kaimingFanOut, type Parameters } from "./parameters.ts";
+import type { ResNetGraph } from "./weights/identify.ts";
 
 /** Blocks per stage; stage s = 2..5 has bottleneck width `width * 2^(s - 2)` and 4 times as many outputs. */
 const BLOCKS = [3, 4, 6, 3];
@@ -23,16 +25,18 @@ export class ResNet50 {
   readonly #parameters: Parameters;
   readonly #layers: Layers;
   readonly #width: number;
+  readonly #graph: ResNetGraph;
 
   /**
    * Adds the parameters.
    *
    * @param width channels after the stem; 64 in the paper
    */
-  constructor(parameters: Parameters, layers: Layers, width: number) {
+  constructor(parameters: Parameters, layers: Layers, width: number, graph: ResNetGraph = "caffe") {
     this.#parameters = parameters;
     this.#layers = layers;
     this.#width = width;
+    this.#graph = graph;
     this.#addConv("conv1_7x7_s2", 7, 3, width);
     for (const [i, { prefix, inputs, inner, outputs }] of this.#blocks().entries()) {
       this.#addConv(`${prefix}_1x1_reduce`, 1, inputs, inner);
@@ -51,7 +55,13 @@ export class ResNet50 {
   /** images [N, H, W, 3] -> features [N, D] */
   features(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
     let x = this.#convBn(images, "conv1_7x7_s2", { strides: 2, pad: 3 }, mode, { relu: true });
-    x = this.#layers.maxPool(x, { size: 3, strides: 2, ceilMode: true });
+    if (this.#graph === "torchvision") {
+      // A border of zeros never wins over values behind a ReLU, so it is the same as leaving the border out.
+      const padded: tf.Tensor4D = x.pad([[0, 0], [1, 1], [1, 1], [0, 0]]);
+      x = this.#layers.maxPool(padded, { size: 3, strides: 2, ceilMode: false });
+    } else {
+      x = this.#layers.maxPool(x, { size: 3, strides: 2, ceilMode: true });
+    }
     for (const block of this.#blocks()) x = this.#bottleneck(x, block, mode);
     return this.#layers.globalAveragePool(x);
   }
@@ -60,8 +70,9 @@ export class ResNet50 {
     const shortcut = first
       ? this.#convBn(x, `${prefix}_1x1_proj`, { strides, pad: 0 }, mode, { relu: false })
       : x;
-    let y = this.#convBn(x, `${prefix}_1x1_reduce`, { strides, pad: 0 }, mode, { relu: true });
-    y = this.#convBn(y, `${prefix}_3x3`, { strides: 1, pad: 1 }, mode, { relu: true });
+    const [reduceStrides, innerStrides] = this.#graph === "torchvision" ? [1, strides] : [strides, 1];
+    let y = this.#convBn(x, `${prefix}_1x1_reduce`, { strides: reduceStrides, pad: 0 }, mode, { relu: true });
+    y = this.#convBn(y, `${prefix}_3x3`, { strides: innerStrides, pad: 1 }, mode, { relu: true });
     return this.#convBn(y, `${prefix}_1x1_increase`, { strides: 1, pad: 0 }, mode, {
       relu: true,
       residual: shortcut,

@@ -87,8 +87,8 @@ export function dataFrom(dtype: Dtype, bytes: Uint8Array<ArrayBuffer>): TensorDa
 }
 
 /** A tensor's values as bytes, without copying. */
-export function bytesOf({ data }: HostTensor): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+export function bytesOf({ data }: HostTensor): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }
 
 /** Reads a tensor unless it is in memory. */
