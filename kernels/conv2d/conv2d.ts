@@ -257,11 +257,12 @@ export function conv2dBackwardInput(
           ...steps(geometry),
           tap_step_y: tapStep(strides[0], dilations[0]),
           tap_step_x: tapStep(strides[1], dilations[1]),
+          phases_x: Math.min(strides[1], width),
           column_tiles: columnTiles,
         },
         workgroups: [
           ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
-          strides[0] * strides[1],
+          Math.min(strides[0], height) * Math.min(strides[1], width),
         ],
         flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
           filterHeight * filterWidth * channels,

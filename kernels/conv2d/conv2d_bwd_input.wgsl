@@ -31,6 +31,7 @@ struct Uniforms {
   pad_x: u32,
   tap_step_y: u32, // from one tap of a phase to its next
   tap_step_x: u32,
+  phases_x: u32, // of a row
   column_tiles: u32,
 }
 
@@ -59,9 +60,8 @@ fn main(
   let index = group.y * groups.x + group.x;
   let tile = index / u.column_tiles;
   let first_column = (index - tile * u.column_tiles) * TILE_N;
-  let first_pixel = (tile * LANES + lane) * TILE_M;
-  let phase_y = group.z / u.stride_x;
-  let phase_x = group.z - phase_y * u.stride_x;
+  let phase_y = group.z / u.phases_x;
+  let phase_x = group.z - phase_y * u.phases_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
@@ -69,19 +69,32 @@ fn main(
   var image: array<u32, TILE_M>;
   var y: array<u32, TILE_M>; // place in the phase
   var x: array<u32, TILE_M>;
+  var pixel = min((tile * LANES + lane) * TILE_M, pixels - 1u);
+  let first_row = pixel / columns;
+  var next_image = first_row / rows;
+  var next_y = first_row - next_image * rows;
+  var next_x = pixel - first_row * columns;
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
-    let pixel = min(first_pixel + i, max(pixels, 1u) - 1u);
-    let row = pixel / max(columns, 1u);
-    image[i] = row / max(rows, 1u);
-    y[i] = row - image[i] * rows;
-    x[i] = pixel - row * columns;
+    image[i] = next_image;
+    y[i] = next_y;
+    x[i] = next_x;
+    let step = select(0u, 1u, pixel + 1u < pixels);
+    pixel += step;
+    next_x += step;
+    let row_ends = next_x == columns;
+    next_x = select(next_x, 0u, row_ends);
+    next_y += select(0u, 1u, row_ends);
+    let image_ends = next_y == rows;
+    next_y = select(next_y, 0u, image_ends);
+    next_image += select(0u, 1u, image_ends);
   }
   // What this lane loads of the filter: one vec4 of k for each of these channels of dx.
   var share: array<u32, LOADS>;
   //#unroll
   for (var l = 0u; l < LOADS; l++) {
-    let channel = 4u * first_column + min(l * LANES + lane, 4u * TILE_N - 1u);
+    let entry = min(l * LANES + lane, 4u * TILE_N - 1u);
+    let channel = 4u * min(first_column + entry / 4u, u.channels - 1u) + entry % 4u;
     share[l] = min(channel, u.filter_channels - 1u) * u.out_channels;
   }
 
@@ -134,16 +147,15 @@ fn main(
       }
     }
   }
+  // Beyond the last pixel and channel the tile repeats these: the same value is written again, which no branch is needed for.
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
     let h = phase_y + y[i] * u.stride_y;
     let w = phase_x + x[i] * u.stride_x;
-    let row = ((image[i] * u.height + h) * u.width + w) * u.channels;
+    let place = ((image[i] * u.height + h) * u.width + w) * u.channels;
     //#unroll
     for (var j = 0u; j < TILE_N; j++) {
-      if (first_pixel + i < pixels && first_column + j < u.channels) {
-        dx[row + first_column + j] = acc[i * TILE_N + j];
-      }
+      dx[place + min(first_column + j, u.channels - 1u)] = acc[i * TILE_N + j];
     }
   }
 }

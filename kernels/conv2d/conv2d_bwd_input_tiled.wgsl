@@ -35,6 +35,7 @@ struct Uniforms {
   pad_x: u32,
   tap_step_y: u32, // from one tap of a phase to its next
   tap_step_x: u32,
+  phases_x: u32, // of a row
   column_tiles: u32,
 }
 
@@ -69,8 +70,8 @@ fn main(
   let block_pixel = tile * BLOCK_M;
   let my_row = local / COLUMNS;
   let my_column = local % COLUMNS;
-  let phase_y = group.z / u.stride_x;
-  let phase_x = group.z - phase_y * u.stride_x;
+  let phase_y = group.z / u.phases_x;
+  let phase_x = group.z - phase_y * u.phases_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
@@ -80,9 +81,9 @@ fn main(
   var x: array<u32, DY_LOADS>;
   //#unroll
   for (var l = 0u; l < DY_LOADS; l++) {
-    let pixel = min(block_pixel + min((l * THREADS + local) / BLOCK_D, BLOCK_M - 1u), max(pixels, 1u) - 1u);
-    let row = pixel / max(columns, 1u);
-    image[l] = row / max(rows, 1u);
+    let pixel = min(block_pixel + min((l * THREADS + local) / BLOCK_D, BLOCK_M - 1u), pixels - 1u);
+    let row = pixel / columns;
+    image[l] = row / rows;
     y[l] = row - image[l] * rows;
     x[l] = pixel - row * columns;
   }
@@ -164,8 +165,8 @@ fn main(
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
     let pixel = block_pixel + i * ROWS + my_row;
-    let row = pixel / max(columns, 1u);
-    let image_row = row / max(rows, 1u) * u.height + (row % max(rows, 1u)) * u.stride_y + phase_y;
+    let row = pixel / columns;
+    let image_row = row / rows * u.height + (row % rows) * u.stride_y + phase_y;
     let at = (image_row * u.width + (pixel - row * columns) * u.stride_x + phase_x) * u.channels;
     //#unroll
     for (var j = 0u; j < TILE_N; j++) {

@@ -64,6 +64,7 @@ export const EDGE_CASES: readonly Conv2dCase[] = [
   toCase("2x2 stride 3: taps that no pixel has", [2, 8, 7, 4], [2, 2, 8], { strides: 3 }),
   toCase("strides 1 and 2, pad on one side", [2, 6, 9, 4], [3, 3, 8], { strides: [1, 2], pad: [0, 2, 1, 0] }),
   toCase("strides 3 and 2", [1, 10, 9, 6], [4, 3, 4], { strides: [3, 2], pad: [1, 2, 2, 0] }),
+  toCase("fewer rows than the stride", [3, 1, 2, 4], [1, 1, 4], { strides: 3 }),
   toCase("3x2 stride 2", [2, 9, 8, 4], [3, 2, 8], { strides: 2, pad: 1 }),
   toCase("dilation 2", [1, 9, 9, 4], [3, 3, 4], { pad: 2, dilations: 2 }),
   toCase("dilations 3 and 2, strides 2 and 4", [1, 12, 15, 4], [3, 3, 4], {

@@ -57,19 +57,31 @@ fn main(
   let index = group.y * groups.x + group.x;
   let tile = index / u.column_tiles;
   let first_column = (index - tile * u.column_tiles) * TILE_N;
-  let first_pixel = (tile * LANES + lane) * TILE_M;
   var acc: array<vec4<f32>, TILE_M * TILE_N>;
+  var place: array<u32, TILE_M>; // of the pixel in y
   var origin: array<u32, TILE_M>; // first row of the pixel's image, in rows
   var top: array<i32, TILE_M>;
   var left: array<i32, TILE_M>;
+  var pixel = min((tile * LANES + lane) * TILE_M, u.pixels - 1u);
+  let first_row = pixel / u.out_width;
+  var image = first_row / u.out_height;
+  var ho = first_row - image * u.out_height;
+  var wo = pixel - first_row * u.out_width;
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
-    let pixel = min(first_pixel + i, u.pixels - 1u);
-    let row = pixel / u.out_width;
-    let image = row / u.out_height;
+    place[i] = pixel * u.out_channels;
     origin[i] = image * u.height;
-    top[i] = i32((row - image * u.out_height) * u.stride_y) - i32(u.pad_y);
-    left[i] = i32((pixel - row * u.out_width) * u.stride_x) - i32(u.pad_x);
+    top[i] = i32(ho * u.stride_y) - i32(u.pad_y);
+    left[i] = i32(wo * u.stride_x) - i32(u.pad_x);
+    let step = select(0u, 1u, pixel + 1u < u.pixels);
+    pixel += step;
+    wo += step;
+    let row_ends = wo == u.out_width;
+    wo = select(wo, 0u, row_ends);
+    ho += select(0u, 1u, row_ends);
+    let image_ends = ho == u.out_height;
+    ho = select(ho, 0u, image_ends);
+    image += select(0u, 1u, image_ends);
   }
   // What this lane loads of the filter's block [4, TILE_N]: its row, and its place from the block's first row.
   var share_row: array<u32, LOADS>;
@@ -85,7 +97,7 @@ fn main(
   var inside: array<bool, TILE_M>;
   var part: array<vec4<f32>, LOADS>;
   var f: array<vec4<f32>, 4u * TILE_N>;
-  var first_row = 0u; // of the filter
+  var filter_row = 0u; // of the filter
   for (var r = 0u; r < u.filter_height; r++) {
     for (var s = 0u; s < u.filter_width; s++) {
       //#unroll
@@ -98,7 +110,7 @@ fn main(
       for (var c = 0u; c < u.channels; c++) {
         //#unroll
         for (var l = 0u; l < LOADS; l++) {
-          let value = filter_values[(first_row + 4u * c) * u.out_channels + share[l]];
+          let value = filter_values[(filter_row + 4u * c) * u.out_channels + share[l]];
           part[l] = select(vec4<f32>(0.0), value, 4u * c + share_row[l] < u.filter_channels);
         }
         //#unroll
@@ -117,26 +129,24 @@ fn main(
           }
         }
       }
-      first_row += u.filter_channels;
+      filter_row += u.filter_channels;
     }
   }
+  // Beyond the last pixel and channel the tile repeats these: the same value is written again, which no branch is needed for.
   //#unroll
   for (var j = 0u; j < TILE_N; j++) {
-    let column = first_column + j;
+    let column = min(first_column + j, u.out_channels - 1u);
     let slope = select(vec4<f32>(u.slope), alpha[column], PRELU);
     //#unroll
     for (var i = 0u; i < TILE_M; i++) {
-      if (first_pixel + i < u.pixels && column < u.out_channels) {
-        let at = (first_pixel + i) * u.out_channels + column;
-        var value = acc[i * TILE_N + j];
-        if (BIAS) {
-          value += bias[column];
-        }
-        if (RESIDUAL) {
-          value += residual[at];
-        }
-        y[at] = activate(value, slope);
+      var value = acc[i * TILE_N + j];
+      if (BIAS) {
+        value += bias[column];
       }
+      if (RESIDUAL) {
+        value += residual[place[i] + column];
+      }
+      y[place[i] + column] = activate(value, slope);
     }
   }
 }
