@@ -8,8 +8,9 @@
 // conv2d_bwd_filter_pixels.wgsl.
 const TILE_C = 2u;
 const TILE_K = 8u;
+const UNROLL = 4u; // pixels a round
 const LANES = 8u;
-const LOADS = (TILE_K + LANES - 1u) / LANES; // of dy, a lane and pixel
+const LOADS = (UNROLL * TILE_K + LANES - 1u) / LANES; // of dy, a lane and round
 
 struct Uniforms {
   height: u32, // H
@@ -54,10 +55,14 @@ fn main(
   let down = i32(r * u.dilation_y) - i32(u.pad_y);
   let right = i32((tap - r * u.filter_width) * u.dilation_x) - i32(u.pad_x);
   var acc: array<vec4<f32>, 4u * TILE_C * TILE_K>;
+  // What this lane loads of dy's block [UNROLL, TILE_K].
+  var share_pixel: array<u32, LOADS>;
   var share: array<u32, LOADS>;
   //#unroll
   for (var l = 0u; l < LOADS; l++) {
-    share[l] = min(first_column + min(l * LANES + lane, TILE_K - 1u), u.out_channels - 1u);
+    let entry = min(l * LANES + lane, UNROLL * TILE_K - 1u);
+    share_pixel[l] = entry / TILE_K;
+    share[l] = min(first_column + entry % TILE_K, u.out_channels - 1u);
   }
   var place: array<u32, TILE_C>;
   //#unroll
@@ -66,41 +71,51 @@ fn main(
   }
 
   var part: array<vec4<f32>, LOADS>;
-  var d: array<vec4<f32>, TILE_K>;
+  var v: array<vec4<f32>, UNROLL * TILE_C>;
+  var d: array<vec4<f32>, UNROLL * TILE_K>;
   var row = 0u; // of x, where the image begins
   var ho = 0u;
   var wo = 0u;
-  for (var pixel = 0u; pixel < u.pixels; pixel++) {
-    let h = i32(ho * u.stride_y) + down;
-    let w = i32(wo * u.stride_x) + right;
-    let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-    let address = select(0u, ((row + u32(h)) * u.width + u32(w)) * u.channels, inside);
+  for (var first = 0u; first < u.pixels; first += UNROLL) {
     //#unroll
     for (var l = 0u; l < LOADS; l++) {
-      part[l] = dy[pixel * u.out_channels + share[l]];
+      part[l] = dy[min(first + share_pixel[l], u.pixels - 1u) * u.out_channels + share[l]];
     }
     //#unroll
-    for (var j = 0u; j < TILE_K; j++) {
-      d[j] = subgroupBroadcast(part[j / LANES], j % LANES);
+    for (var e = 0u; e < UNROLL * TILE_K; e++) {
+      d[e] = subgroupBroadcast(part[e / LANES], e % LANES);
+    }
+    //#unroll
+    for (var p = 0u; p < UNROLL; p++) {
+      let h = i32(ho * u.stride_y) + down;
+      let w = i32(wo * u.stride_x) + right;
+      let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width) && first + p < u.pixels;
+      let address = select(0u, ((row + u32(h)) * u.width + u32(w)) * u.channels, inside);
+      //#unroll
+      for (var i = 0u; i < TILE_C; i++) {
+        v[p * TILE_C + i] = select(vec4<f32>(0.0), x[address + place[i]], inside);
+      }
+      wo += 1u;
+      let row_ends = wo == u.out_width;
+      wo = select(wo, 0u, row_ends);
+      ho += select(0u, 1u, row_ends);
+      let image_ends = ho == u.out_height;
+      ho = select(ho, 0u, image_ends);
+      row += select(0u, u.height, image_ends);
     }
     //#unroll
     for (var i = 0u; i < TILE_C; i++) {
-      let v = select(vec4<f32>(0.0), x[address + place[i]], inside);
       //#unroll
       for (var j = 0u; j < TILE_K; j++) {
-        acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v.x), d[j], acc[(4u * i) * TILE_K + j]);
-        acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v.y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
-        acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v.z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
-        acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v.w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
-      }
-    }
-    wo += 1u;
-    if (wo == u.out_width) {
-      wo = 0u;
-      ho += 1u;
-      if (ho == u.out_height) {
-        ho = 0u;
-        row += u.height;
+        //#unroll
+        for (var p = 0u; p < UNROLL; p++) {
+          let a = v[p * TILE_C + i];
+          let b = d[p * TILE_K + j];
+          acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(a.x), b, acc[(4u * i) * TILE_K + j]);
+          acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(a.y), b, acc[(4u * i + 1u) * TILE_K + j]);
+          acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(a.z), b, acc[(4u * i + 2u) * TILE_K + j]);
+          acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(a.w), b, acc[(4u * i + 3u) * TILE_K + j]);
+        }
       }
     }
   }

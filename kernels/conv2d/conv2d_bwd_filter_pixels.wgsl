@@ -6,6 +6,7 @@
 // tiles times output channel tiles, output channels first, folded over x and y. Needs the feature "subgroups".
 const TILE_C = 4u;
 const TILE_K = 4u;
+const UNROLL = 2u; // pixels of a lane a round
 const LANES = 8u;
 
 struct Uniforms {
@@ -53,41 +54,54 @@ fn main(
   let down = i32(r * u.dilation_y) - i32(u.pad_y);
   let right = i32((tap - r * u.filter_width) * u.dilation_x) - i32(u.pad_x);
   var acc: array<vec4<f32>, 4u * TILE_C * TILE_K>;
-  var d: array<vec4<f32>, TILE_K>;
+  var v: array<vec4<f32>, UNROLL * TILE_C>;
+  var d: array<vec4<f32>, UNROLL * TILE_K>;
 
   let pixel_row = lane / u.out_width;
   var image = pixel_row / u.out_height;
   var ho = pixel_row - image * u.out_height;
   var wo = lane - pixel_row * u.out_width;
-  for (var first = 0u; first < u.pixels; first += LANES) {
-    let pixel = first + lane;
-    let h = i32(ho * u.stride_y) + down;
-    let w = i32(wo * u.stride_x) + right;
-    let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width) && pixel < u.pixels;
-    let address = select(0u, ((image * u.height + u32(h)) * u.width + u32(w)) * u.channels, inside);
-    let dy_address = min(pixel, u.pixels - 1u) * u.out_channels;
+  for (var first = 0u; first < u.pixels; first += UNROLL * LANES) {
     //#unroll
-    for (var j = 0u; j < TILE_K; j++) {
-      d[j] = dy[dy_address + min(first_column + j, u.out_channels - 1u)];
+    for (var p = 0u; p < UNROLL; p++) {
+      let pixel = first + p * LANES + lane;
+      let h = i32(ho * u.stride_y) + down;
+      let w = i32(wo * u.stride_x) + right;
+      let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width) && pixel < u.pixels;
+      let address = select(0u, ((image * u.height + u32(h)) * u.width + u32(w)) * u.channels, inside);
+      let dy_address = min(pixel, u.pixels - 1u) * u.out_channels;
+      //#unroll
+      for (var j = 0u; j < TILE_K; j++) {
+        d[p * TILE_K + j] = dy[dy_address + min(first_column + j, u.out_channels - 1u)];
+      }
+      //#unroll
+      for (var i = 0u; i < TILE_C; i++) {
+        let value = x[address + min(first_channel + i, u.channels - 1u)];
+        v[p * TILE_C + i] = select(vec4<f32>(0.0), value, inside);
+      }
+      wo += u.step_pixels;
+      let row_ends = wo >= u.out_width;
+      wo -= select(0u, u.out_width, row_ends);
+      ho += u.step_rows + select(0u, 1u, row_ends);
+      let image_ends = ho >= u.out_height;
+      ho -= select(0u, u.out_height, image_ends);
+      image += u.step_images + select(0u, 1u, image_ends);
     }
     //#unroll
     for (var i = 0u; i < TILE_C; i++) {
-      let v = select(vec4<f32>(0.0), x[address + min(first_channel + i, u.channels - 1u)], inside);
       //#unroll
       for (var j = 0u; j < TILE_K; j++) {
-        acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v.x), d[j], acc[(4u * i) * TILE_K + j]);
-        acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v.y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
-        acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v.z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
-        acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v.w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
+        //#unroll
+        for (var p = 0u; p < UNROLL; p++) {
+          let a = v[p * TILE_C + i];
+          let b = d[p * TILE_K + j];
+          acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(a.x), b, acc[(4u * i) * TILE_K + j]);
+          acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(a.y), b, acc[(4u * i + 1u) * TILE_K + j]);
+          acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(a.z), b, acc[(4u * i + 2u) * TILE_K + j]);
+          acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(a.w), b, acc[(4u * i + 3u) * TILE_K + j]);
+        }
       }
     }
-    wo += u.step_pixels;
-    let row_ends = wo >= u.out_width;
-    wo -= select(0u, u.out_width, row_ends);
-    ho += u.step_rows + select(0u, 1u, row_ends);
-    let image_ends = ho >= u.out_height;
-    ho -= select(0u, u.out_height, image_ends);
-    image += u.step_images + select(0u, 1u, image_ends);
   }
   // The lanes' sums, a row of channels each: lane l stores the sums e of which e % LANES == l.
   var sum = vec4<f32>(0.0);

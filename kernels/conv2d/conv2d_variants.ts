@@ -34,10 +34,10 @@ const MIN_CHUNK_PIXELS = 256;
 
 /** Tiles of the subgroup variants: rows, vec4s of columns. */
 const TILES = [[16, 4], [8, 8], [6, 8], [4, 4]] as const;
-/** dFilter with taps and channels over the lanes: vec4s of rows, vec4s of columns. */
-const FILTER_TILES = [[2, 8], [4, 4], [1, 4]] as const;
+/** dFilter with taps and channels over the lanes: vec4s of rows, vec4s of columns, pixels a round. */
+const FILTER_TILES = [[2, 8, 2], [4, 4, 2], [1, 4, 8]] as const;
 /** dFilter with the pixels over the lanes. */
-const PIXEL_TILES = [[4, 4], [1, 4]] as const;
+const PIXEL_TILES = [[4, 4, 2], [1, 4, 2]] as const;
 /** The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round. */
 const BLOCKS = [[8, 2, 64, 16, 2], [8, 2, 128, 16, 2], [4, 1, 64, 16, 4], [4, 1, 32, 8, 4]] as const;
 /** dFilter: TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P. */
@@ -72,17 +72,22 @@ function subgroupVariants(pass: Conv2dPass, g: Conv2dGeometry, lanes: number) {
   const pixels = g.images * g.outHeight * g.outWidth;
   const tiles = (c: number) => taps * Math.ceil(g.channels / (4 * c));
   const columns = (k: number) => Math.ceil(g.outChannels / (4 * k));
-  const constants = (c: number, k: number) => ({ TILE_C: c, TILE_K: k, LANES: lanes });
+  const constants = (c: number, k: number, unroll: number) => ({
+    TILE_C: c,
+    TILE_K: k,
+    UNROLL: unroll,
+    LANES: lanes,
+  });
   return [
-    ...FILTER_TILES.map(([c, k]) => ({
-      variant: { kind: "subgroup", constants: constants(c, k) } as Conv2dVariant,
+    ...FILTER_TILES.map(([c, k, unroll]) => ({
+      variant: { kind: "subgroup", constants: constants(c, k, unroll) } as Conv2dVariant,
       time: time(
         Math.ceil(tiles(c) / lanes) * columns(k),
-        pixels * (16 * c * k + LOAD * (c + Math.ceil(k / lanes)) + 16),
+        pixels * (16 * c * k + LOAD * (c + Math.ceil(unroll * k / lanes) / unroll) + 16),
       ),
     })),
-    ...PIXEL_TILES.map(([c, k]) => ({
-      variant: { kind: "subgroup_pixels", constants: constants(c, k) } as Conv2dVariant,
+    ...PIXEL_TILES.map(([c, k, unroll]) => ({
+      variant: { kind: "subgroup_pixels", constants: constants(c, k, unroll) } as Conv2dVariant,
       time: time(
         tiles(c) * columns(k),
         Math.ceil(pixels / lanes) * (16 * c * k + LOAD * (c + k) + 16) + LANE_SUM * 4 * c * k,

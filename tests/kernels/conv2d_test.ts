@@ -98,8 +98,9 @@ const FILTER_TILE = (
   kind: "subgroup" | "subgroup_pixels",
   TILE_C: number,
   TILE_K: number,
+  UNROLL = 1,
   LANES = 8,
-): Conv2dVariant => ({ kind, constants: { TILE_C, TILE_K, LANES } });
+): Conv2dVariant => ({ kind, constants: { TILE_C, TILE_K, UNROLL, LANES } });
 const BLOCK = (
   TILE_M: number,
   TILE_N: number,
@@ -124,8 +125,8 @@ const same = (forward: Conv2dVariant, backwardFilter: Conv2dVariant) => ({
   backwardFilter,
 });
 const SMALL = {
-  "in registers": same(TILE(2, 1), FILTER_TILE("subgroup", 1, 2)),
-  "pixels over the lanes": same(TILE(2, 1), FILTER_TILE("subgroup_pixels", 1, 1)),
+  "in registers": same(TILE(2, 1), FILTER_TILE("subgroup", 1, 2, 2)),
+  "pixels over the lanes": same(TILE(2, 1), FILTER_TILE("subgroup_pixels", 1, 1, 2)),
   "in workgroup memory": same(BLOCK(2, 1, 8, 4, 2), FILTER_BLOCK(1, 1, 4, 4, 4)),
 };
 
@@ -144,10 +145,12 @@ Deno.test("conv2d: the layers of ResNet50, as the adapter's default", async () =
 
 Deno.test("conv2d: every tile constant", async () => {
   const { geometry } = EDGE_CASES[2];
-  for (const [m, n, lanes] of [[1, 1, 8], [3, 2, 8], [2, 3, 8], [1, 2, 4], [2, 1, 4]]) {
-    const variants = same(TILE(m, n, lanes), FILTER_TILE("subgroup", m, n, lanes));
+  for (
+    const [m, n, lanes, unroll] of [[1, 1, 8, 3], [3, 2, 8, 1], [2, 3, 8, 2], [1, 2, 4, 3], [2, 1, 4, 5]]
+  ) {
+    const variants = same(TILE(m, n, lanes), FILTER_TILE("subgroup", m, n, unroll, lanes));
     await check(`tile ${m}x${n} of ${lanes} lanes`, geometry, { variants });
-    const backwardFilter = FILTER_TILE("subgroup_pixels", m, n, lanes);
+    const backwardFilter = FILTER_TILE("subgroup_pixels", m, n, unroll, lanes);
     await check(`tile ${m}x${n} of ${lanes} lanes with pixels`, geometry, {
       variants: { backwardFilter },
       passes: ["backwardFilter"],
