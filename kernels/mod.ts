@@ -19,6 +19,7 @@ export {
   type BatchNormTensors,
 } from "./batch_norm/batch_norm.ts";
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
+export { conv2dInference, foldBatchNorm } from "./conv2d/inference.ts";
 export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";

@@ -67,6 +67,17 @@ export interface Layers {
   /** x [N, H, W, C] -> normalised, + residual, ReLU: [N, H, W, C] */
   batchNorm(x: tf.Tensor4D, parameters: BatchNormParameters, options: BatchNormOptions): tf.Tensor4D;
 
+  /**
+   * x [N, H, W, C], filter [R, S, C, K] -> convolution, batch norm, + residual, ReLU: [N, Ho, Wo, K]. Without training it
+   * may have no gradient.
+   */
+  convBatchNorm(
+    x: tf.Tensor4D,
+    filter: tf.Tensor4D,
+    parameters: BatchNormParameters,
+    options: BatchNormOptions & { strides: number; pad: number },
+  ): tf.Tensor4D;
+
   /** x [N, H, W, C] -> [N, Ho, Wo, C]; no padding; `ceilMode` keeps a last partial window (Caffe). */
   maxPool(x: tf.Tensor4D, options: { size: number; strides: number; ceilMode: boolean }): tf.Tensor4D;
 

@@ -4,8 +4,16 @@
  *
  * @module
  */
-import type * as tf from "@tensorflow/tfjs";
-import { batchNorm, batchNormInference, dropout, gru, layerNorm, register } from "../kernels/mod.ts";
+import {
+  batchNorm,
+  batchNormInference,
+  conv2dInference,
+  dropout,
+  foldBatchNorm,
+  gru,
+  layerNorm,
+  register,
+} from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
 
@@ -28,12 +36,15 @@ export const kernelLayers: Layers = {
 
   gru: (x, weights) => gru(x, weights),
 
-  conv2d(x, filter, options) {
-    // The kernels take channels four at a time; the three of an image get a fourth of zeros.
-    const missing = (4 - x.shape[3] % 4) % 4;
-    if (missing === 0) return stockLayers.conv2d(x, filter, options);
-    const widened: tf.Tensor4D = x.pad([[0, 0], [0, 0], [0, 0], [0, missing]]);
-    const filled: tf.Tensor4D = filter.pad([[0, 0], [0, 0], [0, missing], [0, 0]]);
-    return stockLayers.conv2d(widened, filled, options);
+  convBatchNorm(x, filter, parameters, options) {
+    const { strides, pad, training, epsilon, relu, residual } = options;
+    if (training) return kernelLayers.batchNorm(kernelLayers.conv2d(x, filter, options), parameters, options);
+    const { gamma, beta, runningMean: mean, runningVariance: variance } = parameters;
+    const folded = foldBatchNorm(filter, { gamma, beta, mean, variance }, epsilon);
+    const activation = relu ? "relu" : "linear";
+    const y = conv2dInference(x, folded.filter, { strides, pad, bias: folded.bias, residual, activation });
+    folded.filter.dispose();
+    folded.bias.dispose();
+    return y;
   },
 };

@@ -76,6 +76,9 @@ export const stockLayers: Layers = {
 
   batchNorm,
 
+  convBatchNorm: (x, filter, parameters, options) =>
+    batchNorm(tf.conv2d(x, filter, options.strides, options.pad), parameters, options),
+
   maxPool,
 
   globalAveragePool: (x) => x.mean([1, 2]),

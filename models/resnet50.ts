@@ -86,14 +86,15 @@ export class ResNet50 {
     { training }: Mode,
     after: { relu: boolean; residual?: tf.Tensor4D },
   ): tf.Tensor4D {
-    const y = this.#layers.conv2d(x, this.#parameters.get<tf.Tensor4D>(`${name}.weight`), geometry);
     const statistics = {
       gamma: this.#parameters.get<tf.Tensor1D>(`${name}_bn.weight`),
       beta: this.#parameters.get<tf.Tensor1D>(`${name}_bn.bias`),
       runningMean: this.#parameters.get(`${name}_bn.running_mean`),
       runningVariance: this.#parameters.get(`${name}_bn.running_var`),
     };
-    return this.#layers.batchNorm(y, statistics, {
+    const filter = this.#parameters.get<tf.Tensor4D>(`${name}.weight`);
+    return this.#layers.convBatchNorm(x, filter, statistics, {
+      ...geometry,
       training,
       epsilon: EPSILON,
       momentum: MOMENTUM,

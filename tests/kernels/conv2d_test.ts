@@ -16,15 +16,17 @@ import {
   RESNET50_CASES,
   toleranceOf,
 } from "../../kernels/conv2d/conv2d_cases.ts";
-import { shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
+import { geometryOf, shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import {
   conv2dBackwardFilterRef,
   conv2dBackwardInputRef,
   conv2dForwardRef,
 } from "../../kernels/conv2d/conv2d_ref.ts";
+import { conv2dInference, foldBatchNorm } from "../../kernels/conv2d/inference.ts";
 import { register, stockKernel, unregister } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 
@@ -177,6 +179,27 @@ Deno.test("conv2d: more than 65535 workgroups", async () => {
       passes: PASSES.slice(0, 2),
     });
   }
+});
+
+Deno.test("conv2d: one dispatch a pass, three more for channels that are no multiples of 4", () => {
+  const counts = [EDGE_CASES[2], EDGE_CASES[3]].map(({ geometry }) => {
+    const { x, filter, y } = shapesOf(geometry);
+    const [a, f, dy] = [x, filter, y].map((shape) => tf.zeros(shape));
+    const { forward, backwardInput, backwardFilter } = SMALL["in registers"];
+    const passes = [
+      () => conv2dForward(a, f, geometry, {}, { variant: forward }),
+      () => conv2dBackwardInput(dy, f, geometry, { variant: backwardInput }),
+      () => conv2dBackwardFilter(a, dy, geometry, { variant: backwardFilter }),
+    ];
+    const found = passes.map((pass) => {
+      const { ours, copies, value } = countDispatches(pass);
+      release(value);
+      return ours + copies;
+    });
+    tf.dispose([a, f, dy]);
+    return found;
+  });
+  assertEquals(counts, [[1, 1, 1], [4, 4, 4]]);
 });
 
 Deno.test("conv2d: dFilter in chunks of pixels, added in order", async () => {
@@ -363,6 +386,46 @@ Deno.test("conv2d: tensors without elements give empty tensors, and zeros as the
   assertEquals(dx.shape, [0, 5, 5, 3]);
   assertEquals([...await df.data()], new Array(135).fill(0));
   tf.dispose([x, f, small, y, dx, df]);
+});
+
+Deno.test("foldBatchNorm: the folded convolution is the convolution and its batch norm", async () => {
+  for (const channels of [12, 5]) {
+    const x = draw([2, 5, 4, 6]);
+    const f = draw([3, 3, 6, channels]);
+    const residual = draw([2, 3, 2, channels]);
+    const [gamma, beta, mean, spread] = [0, 1, 2, 3].map(() => draw([channels]));
+    const variance = tf.tensor1d(spread.values.map(Math.abs));
+    const before = tf.memory().numTensors;
+    const tensors = { gamma: gamma.tensor, beta: beta.tensor, mean: mean.tensor, variance };
+    const y = withPoisonedOutputs(() =>
+      tf.tidy(() => {
+        const folded = foldBatchNorm(f.tensor as tf.Tensor4D, tensors, 0.01);
+        return conv2dInference(x.tensor as tf.Tensor4D, folded.filter, {
+          strides: 1,
+          pad: "valid",
+          bias: folded.bias,
+          residual: residual.tensor as tf.Tensor4D,
+          activation: "relu",
+        });
+      })
+    );
+    const geometry = geometryOf([2, 5, 4, 6], [3, 3, 6, channels], { strides: 1, pad: "valid" });
+    const expected = conv2dForwardRef(x.values, f.values, geometry).map((value, i) => {
+      const k = i % channels;
+      const normalised = (value - mean.values[k]) / Math.sqrt(Math.abs(spread.values[k]) + 0.01);
+      return Math.max(0, normalised * gamma.values[k] + beta.values[k] + residual.values[i]);
+    });
+    compare(`folded to ${channels} channels (seed ${seed})`, await y.data<"float32">(), expected, 1e-4);
+    y.dispose();
+    assertEquals(tf.memory().numTensors, before);
+    assertThrows(
+      () => foldBatchNorm(f.tensor as tf.Tensor4D, { ...tensors, mean: x.tensor }, 0.01),
+      RangeError,
+      `Cannot run foldBatchNorm: mean has shape [2,5,4,6]; expected [${channels}]`,
+    );
+    tf.dispose([x, f, residual, gamma, beta, mean, spread].map(({ tensor }) => tensor));
+    variance.dispose();
+  }
 });
 
 Deno.test("conv2d: operands of other shapes and types are refused", () => {
