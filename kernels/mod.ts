@@ -10,6 +10,8 @@ import { GELU_KERNELS } from "./gelu/gelu.ts";
 import { LAYER_NORM_KERNELS } from "./layer_norm/layer_norm.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { GRU_KERNELS } from "./gru/gru.ts";
+import { SIGMOID_CROSS_ENTROPY_KERNELS } from "./sigmoid_cross_entropy/sigmoid_cross_entropy.ts";
+import { SOFTMAX_CROSS_ENTROPY_KERNELS } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export {
@@ -25,6 +27,14 @@ export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";
 export { layerNorm } from "./layer_norm/layer_norm.ts";
 export { gru, type GruDirectionWeights, type GruOptions, gruWithFinalState } from "./gru/gru.ts";
+export {
+  sigmoidCrossEntropy,
+  type SigmoidCrossEntropyOptions,
+} from "./sigmoid_cross_entropy/sigmoid_cross_entropy.ts";
+export {
+  softmaxCrossEntropy,
+  type SoftmaxCrossEntropyOptions,
+} from "./softmax_cross_entropy/softmax_cross_entropy.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { sgdUpdate } from "./sgd/sgd.ts";
 
@@ -38,6 +48,8 @@ export function register(): void {
   addKernels(LAYER_NORM_KERNELS);
   replaceKernels([...CONV2D_REPLACEMENTS, ...MATMUL_REPLACEMENTS]);
   addKernels([...BATCH_NORM_KERNELS, ...GRU_KERNELS]);
+  addKernels(SOFTMAX_CROSS_ENTROPY_KERNELS);
+  addKernels(SIGMOID_CROSS_ENTROPY_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

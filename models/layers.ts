@@ -8,9 +8,9 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import type { DropoutKey } from "../kernels/mod.ts";
+import type { DropoutKey, SigmoidCrossEntropyOptions, SoftmaxCrossEntropyOptions } from "../kernels/mod.ts";
 
-export type { DropoutKey };
+export type { DropoutKey, SigmoidCrossEntropyOptions, SoftmaxCrossEntropyOptions };
 
 /** The tensors of one batch normalisation, each [C]. */
 export interface BatchNormParameters {
@@ -102,9 +102,23 @@ export interface Layers {
   /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate). */
   dropout<T extends tf.Tensor>(x: T, rate: number, key: DropoutKey): T;
 
-  /** logits [M, K], labels int32 [M], -1 = ignored -> mean cross-entropy over the labelled rows, a scalar. */
-  softmaxCrossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Scalar;
+  /**
+   * logits [M, K], labels int32 [M], -1 = ignored -> mean cross-entropy over the labelled rows, a scalar; 0 without one.
+   * Class weights, label smoothing and focal factor as `softmaxCrossEntropy` of kernels/mod.ts defines them.
+   */
+  softmaxCrossEntropy(
+    logits: tf.Tensor2D,
+    labels: tf.Tensor1D,
+    options?: SoftmaxCrossEntropyOptions,
+  ): tf.Scalar;
 
-  /** logits [M, K], labels int32 [M, K] in {0, 1, -1 = ignored} -> mean binary cross-entropy, a scalar. */
-  sigmoidCrossEntropy(logits: tf.Tensor2D, labels: tf.Tensor2D): tf.Scalar;
+  /**
+   * logits [M, K], labels int32 [M, K] in {0, 1, -1 = ignored} -> mean binary cross-entropy over the labelled entries, a
+   * scalar; 0 without one. Positive weights as `sigmoidCrossEntropy` of kernels/mod.ts defines them.
+   */
+  sigmoidCrossEntropy(
+    logits: tf.Tensor2D,
+    labels: tf.Tensor2D,
+    options?: SigmoidCrossEntropyOptions,
+  ): tf.Scalar;
 }

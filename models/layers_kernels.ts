@@ -13,6 +13,8 @@ import {
   gru,
   layerNorm,
   register,
+  sigmoidCrossEntropy,
+  softmaxCrossEntropy,
 } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
@@ -30,12 +32,6 @@ export const kernelLayers: Layers = {
     return batchNorm(x, tensors, { epsilon, momentum, relu });
   },
 
-  layerNorm,
-
-  dropout,
-
-  gru: (x, weights) => gru(x, weights),
-
   convBatchNorm(x, filter, parameters, options) {
     const { strides, pad, training, epsilon, relu, residual } = options;
     if (training) return kernelLayers.batchNorm(kernelLayers.conv2d(x, filter, options), parameters, options);
@@ -47,4 +43,11 @@ export const kernelLayers: Layers = {
     folded.bias.dispose();
     return y;
   },
+
+  gru: (x, weights) => gru(x, weights),
+
+  layerNorm,
+  dropout,
+  softmaxCrossEntropy,
+  sigmoidCrossEntropy,
 };

@@ -5,6 +5,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { dropoutMaskRef } from "../kernels/dropout/dropout_ref.ts";
+import { requireSigmoidCrossEntropy } from "../kernels/sigmoid_cross_entropy/sigmoid_cross_entropy.ts";
+import { requireSoftmaxCrossEntropy } from "../kernels/softmax_cross_entropy/softmax_cross_entropy.ts";
 import type { BatchNormOptions, BatchNormParameters, GruWeights, Layers } from "./layers.ts";
 
 /** Below every finite float that a pooled value can have. */
@@ -68,6 +70,13 @@ function gruDirection(x: tf.Tensor3D, weights: GruWeights, backwards: boolean): 
   return states;
 }
 
+/** sum / weight; 0 without weight, NaN if a label is none of -1, 0, .. classes - 1. */
+function mean(sum: tf.Tensor, weight: tf.Tensor, labels: tf.Tensor, classes: number): tf.Scalar {
+  const none = weight.equal(0).cast("float32");
+  const impossible = labels.less(-1).logicalOr(labels.greaterEqual(classes)).any();
+  return sum.div(weight.add(none)).mul(tf.sub(1, none)).mul(tf.where(impossible, NaN, 1)).asScalar();
+}
+
 /** Plain TensorFlow.js. */
 export const stockLayers: Layers = {
   name: "stock",
@@ -121,17 +130,30 @@ export const stockLayers: Layers = {
     return x.mul(tf.tensor(dropoutMaskRef(x.size, rate, key), x.shape));
   },
 
-  softmaxCrossEntropy(logits, labels) {
-    const counted = labels.greaterEqual(0).cast("float32").sum().maximum(1);
-    const truth = tf.oneHot(labels, logits.shape[1]); // a label of -1 gives a row of zeros
-    return tf.logSoftmax(logits).mul(truth).sum().neg().div(counted).asScalar();
+  softmaxCrossEntropy(logits, labels, options = {}) {
+    requireSoftmaxCrossEntropy(logits, labels, options);
+    const classes = logits.shape[1];
+    const { classWeights = tf.ones([classes]), labelSmoothing = 0, focalGamma = 0 } = options;
+    const counted = labels.greaterEqual(0).cast("float32").expandDims(1); // [M, 1]
+    const truth = tf.oneHot(labels, classes).cast("float32"); // [M, K]; a label of -1 gives a row of zeros
+    const weighted = truth.mul(classWeights); // [M, K]
+    const shares = weighted.mul(1 - labelSmoothing)
+      .add(counted.mul(classWeights).mul(labelSmoothing / classes)); // [M, K]
+    let losses = tf.logSoftmax(logits).mul(shares).sum(1).neg(); // [M]
+    if (focalGamma !== 0) {
+      const others = logits.softmax().mul(tf.sub(1, truth)).sum(1); // 1 - p[label], its digits kept
+      losses = losses.mul(others.pow(focalGamma));
+    }
+    return mean(losses.sum(), weighted.sum(), labels, classes);
   },
 
-  sigmoidCrossEntropy(logits, labels) {
+  sigmoidCrossEntropy(logits, labels, options = {}) {
+    requireSigmoidCrossEntropy(logits, labels, options);
+    const { positiveWeights = tf.ones([logits.shape[1]]) } = options;
     const counted = labels.greaterEqual(0).cast("float32");
     const truth = labels.maximum(0).cast("float32");
-    // max(x, 0) - x y + log(1 + exp(-|x|)) does not overflow.
-    const losses = logits.relu().sub(logits.mul(truth)).add(logits.abs().neg().exp().log1p());
-    return losses.mul(counted).sum().div(counted.sum().maximum(1)).asScalar();
+    const positive = logits.neg().softplus().mul(truth).mul(positiveWeights);
+    const losses = positive.add(logits.softplus().mul(tf.sub(1, truth)));
+    return mean(losses.mul(counted).sum(), counted.sum(), labels, 2);
   },
 };

@@ -8,7 +8,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
 import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
-import { chooseRowTile, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
+import { chooseRowTile, MAX_ITERATIONS, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
 import backwardSource from "./layer_norm_bwd.wgsl" with { type: "text" };
 import sumsSource from "./layer_norm_bwd_sums.wgsl" with { type: "text" };
 import forwardSource from "./layer_norm_fwd.wgsl" with { type: "text" };
@@ -20,7 +20,7 @@ const SUMS = elementShader({ file: "layer_norm/layer_norm_bwd_sums.wgsl", source
 
 const NAME = "FervidLayerNorm";
 const SUMS_GROUP = 64;
-/** Rows of a chunk whose gradients of gamma and beta are summed apart, unless there would be too many chunks. */
+/** Rows of a chunk whose gradients of gamma and beta are summed apart, unless that makes too many chunks. */
 const CHUNK_ROWS = { software: 128, gpu: 32 };
 const MAX_CHUNKS = 64;
 
@@ -32,7 +32,8 @@ export interface LayerNormTile extends RowTile {
 /** The tile for x [M, D], D counted in elements. */
 function chooseTile(rows: number, columns: number): LayerNormTile {
   const least = currentTraits().software ? CHUNK_ROWS.software : CHUNK_ROWS.gpu;
-  return { ...chooseRowTile(columns), chunkRows: Math.max(least, Math.ceil(rows / MAX_CHUNKS)) };
+  const chunkRows = Math.min(MAX_ITERATIONS, Math.max(least, Math.ceil(rows / MAX_CHUNKS)));
+  return { ...chooseRowTile(columns), chunkRows };
 }
 
 function divide({ shape }: TensorInfo, elements: ReturnType<typeof elementShader>) {

@@ -257,6 +257,12 @@ export function reshapeInfo(tensor: TensorInfo, shape: number[]): TensorInfo {
   return { dataId: tensor.dataId, shape, dtype: tensor.dtype };
 }
 
+/** A tensor's values where the host has them, as it does of a tensor that it made or read; never a readback. */
+export function hostValues(tensor: TensorInfo): ArrayLike<number> | undefined {
+  const { values } = backendInternals().tensorMap.get(tensor.dataId);
+  return (values ?? undefined) as ArrayLike<number> | undefined;
+}
+
 /** Gives an intermediate tensor back; its buffer lives until the commands that use it are submitted. */
 export function release(tensor: TensorInfo): void {
   backendInternals().disposeData(tensor.dataId);

@@ -17,18 +17,29 @@ export interface RowTile {
 /** For the `includes` of a shader. */
 export const ROWS_INCLUDE: Readonly<Record<string, string>> = { "rows.wgsl": source };
 
-/** Lanes of a software adapter's vector: as few workgroups and barriers there as will do. */
+/** Lanes of a software adapter's vector. */
 const SOFTWARE_GROUP = 8;
 const GPU_GROUP = 128;
 
 /**
- * One invocation a row on a software adapter; on a GPU as many as the row has elements, to a workgroup's size.
+ * Most iterations that an op plans for an invocation, over all its loops: llvmpipe (Mesa 22.3) leaves every loop,
+ * without a word, when an invocation has made 65535 in total, an inner loop's last test counted.
+ */
+export const MAX_ITERATIONS = 16384;
+/** Of them, those of one loop over a row. */
+const MAX_ROW_ITERATIONS = MAX_ITERATIONS / 4;
+
+/**
+ * One invocation a row on a software adapter, unless the row is very long; on a GPU as many as the row has elements, to
+ * a workgroup's size.
  *
  * @param elements of a row
  */
 export function chooseRowTile(elements: number): RowTile {
-  if (currentTraits().software) return { ROW_LANES: 1, ROWS: SOFTWARE_GROUP };
+  const [group, least] = currentTraits().software
+    ? [SOFTWARE_GROUP, Math.ceil(elements / MAX_ROW_ITERATIONS)]
+    : [GPU_GROUP, elements];
   let lanes = 1;
-  while (lanes < elements && lanes < GPU_GROUP) lanes *= 2;
-  return { ROW_LANES: lanes, ROWS: GPU_GROUP / lanes };
+  while (lanes < least && lanes < GPU_GROUP) lanes *= 2;
+  return { ROW_LANES: lanes, ROWS: Math.max(1, group / lanes) };
 }

@@ -41,3 +41,21 @@ fn row_max(v: f32, local: u32) -> f32 {
   }
   return greatest;
 }
+
+// The sum of v over all invocations of the workgroup, likewise.
+fn group_sum(v: vec2<f32>, local: u32) -> vec2<f32> {
+  row_scratch[local] = v;
+  var width = ROW_LANES * ROWS;
+  while (width > 1u) {
+    let kept = (width + 1u) / 2u;
+    workgroupBarrier();
+    if (local < width - kept) {
+      row_scratch[local] += row_scratch[local + kept];
+    }
+    width = kept;
+  }
+  workgroupBarrier();
+  let sum = row_scratch[0];
+  workgroupBarrier();
+  return sum;
+}
