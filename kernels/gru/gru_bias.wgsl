@@ -4,6 +4,8 @@ const LANES = 8u;
 
 struct Uniforms {
   rows: u32, // B T
+  first: u32, // row of this dispatch; later dispatches add to the sums
+  last: u32, // exclusive
   units: u32, // G / 4
   directions: u32,
   direction: u32, // of this dispatch
@@ -20,21 +22,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let columns = 3u * u.units;
   let column = min(id.x, columns - 1u);
   var sum = vec4<f32>(0.0);
-  var at = u.direction * columns + column;
-  for (var row = 0u; row < u.rows; row++) {
+  var at = (u.first * u.directions + u.direction) * columns + column;
+  for (var row = u.first; row < u.last; row++) {
     sum += d_projected[at];
     at += u.directions * columns;
   }
   var hidden = sum;
   if (column >= 2u * u.units) {
     hidden = vec4<f32>(0.0);
-    at = u.direction * u.rows * columns + column;
-    for (var row = 0u; row < u.rows; row++) {
+    at = (u.direction * u.rows + u.first) * columns + column;
+    for (var row = u.first; row < u.last; row++) {
       hidden += d_recurrent[at];
       at += columns;
     }
   }
-  if (id.x < columns) {
+  if (id.x < columns && u.first > 0u) {
+    d_input_bias[id.x] += sum;
+    d_hidden_bias[id.x] += hidden;
+  } else if (id.x < columns) {
     d_input_bias[id.x] = sum;
     d_hidden_bias[id.x] = hidden;
   }

@@ -6,7 +6,8 @@ struct Uniforms {
   frames: u32, // T
   units: u32, // G / 4
   directions: u32,
-  after: u32, // s + 1; T: there is no step after; 0: only the gradient of the initial state is left
+  after: u32, // first s + 1 of this dispatch; T: there is no step after; 0: only the initial state's gradient is left
+  steps: u32, // of this dispatch
 }
 
 @group(0) @binding(0) var<storage, read> hidden_weight: array<vec4<f32>>; // [directions, G, 3, G / 4] U
@@ -19,26 +20,26 @@ struct Uniforms {
 @group(0) @binding(7) var<uniform> u: Uniforms;
 
 /// Vec4s of the gradient that comes through U from the step after; 0 at the last step.
-fn gradient_length() -> u32 {
-  return select(0u, 3u * u.units, u.after < u.frames);
+fn gradient_length(after: u32) -> u32 {
+  return select(0u, 3u * u.units, after < u.frames);
 }
 
 /// Where a clip's gradient of the step after begins.
-fn gradient_at(direction: u32, clip: u32) -> u32 {
-  return 3u * ((direction * u.frames + min(u.after, u.frames - 1u)) * u.clips + clip) * u.units;
+fn gradient_at(after: u32, direction: u32, clip: u32) -> u32 {
+  return 3u * ((direction * u.frames + min(after, u.frames - 1u)) * u.clips + clip) * u.units;
 }
 
 /// Ends step s for four units of a clip, whose gradient through U from the step after is given.
-fn finish(direction: u32, clip: u32, unit: u32, sum: vec4<f32>) {
+fn finish(after: u32, direction: u32, clip: u32, unit: u32, sum: vec4<f32>) {
   let state = (direction * u.clips + clip) * u.units + unit;
   var dh = sum;
-  if (u.after < u.frames) {
+  if (after < u.frames) {
     dh += d_state[state];
   }
-  if (u.after == 0u) {
+  if (after == 0u) {
     d_state[state] = dh;
   } else {
-    let s = u.after - 1u;
+    let s = after - 1u;
     let t = select(s, u.frames - 1u - s, direction == 1u);
     let row = (clip * u.frames + t) * u.directions + direction;
     let g = 4u * row * u.units + unit;

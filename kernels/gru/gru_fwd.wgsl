@@ -4,66 +4,88 @@
 // W x + b_in comes from one product per layer. Saved for backward: r, z, n, U_n h + b_hn, and h before each step.
 //
 // For software adapters. One invocation sums TILE_M clips times TILE_U vec4s of units, all three gates, in registers
-// and ends the step for them. Grid: x = units, y = clips, z = directions. No workgroup memory, no barrier, no early
+// and ends the step for them. Grid: x = clips, y = units, z = directions. No workgroup memory, no barrier, no early
 // return. gru_fwd_tile.wgsl is for GPUs.
 //#include "gru_fwd_finish.wgsl"
 
 const TILE_M = 16u;
 const TILE_U = 1u;
+const LANES = 8u;
+const SPAN = 1u; // subgroups of a workgroup, side by side over the units
+const FUSED = false; // several steps a dispatch; then SPAN subgroups must cover all units
+const LOADS = (TILE_M + LANES - 1u) / LANES; // of h, a lane and round
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {
-  let first_unit = id.x * TILE_U;
-  let first_clip = group.y * TILE_M;
+@compute @workgroup_size(LANES * SPAN)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_unit = (group.y * SPAN * LANES + index) * TILE_U;
+  let first_clip = group.x * TILE_M;
   let direction = group.z;
-  var acc: array<vec4<f32>, 3u * TILE_M * TILE_U>; // [3, TILE_M, TILE_U]
-  var row: array<u32, TILE_M>;
-  //#unroll
-  for (var i = 0u; i < TILE_M; i++) {
-    row[i] = state_at(direction, min(first_clip + i, u.clips - 1u));
-  }
   var column: array<u32, TILE_U>;
   //#unroll
   for (var j = 0u; j < TILE_U; j++) {
     column[j] = min(first_unit + j, u.units - 1u);
   }
-  var w: array<vec4<f32>, 12u * TILE_U>; // [4, 3, TILE_U]
-  var entry = 12u * direction * u.units * u.units;
-  let length = state_length();
-  for (var k = 0u; k < length; k++) {
+  for (var s = u.step; s < u.step + u.steps; s++) {
+    var row: array<u32, LOADS>; // the states that this lane loads
     //#unroll
-    for (var i = 0u; i < 12u; i++) {
-      //#unroll
-      for (var j = 0u; j < TILE_U; j++) {
-        w[i * TILE_U + j] = hidden_weight[entry + column[j]];
-      }
-      entry += u.units;
+    for (var l = 0u; l < LOADS; l++) {
+      row[l] = state_at(s, direction, min(first_clip + l * LANES + lane, u.clips - 1u));
     }
-    //#unroll
-    for (var i = 0u; i < TILE_M; i++) {
-      let h = previous[row[i] + k];
+    var acc = array<vec4<f32>, 3u * TILE_M * TILE_U>(); // [3, TILE_M, TILE_U]
+    var w: array<vec4<f32>, 12u * TILE_U>; // [4, 3, TILE_U]
+    var part: array<vec4<f32>, LOADS>;
+    var entry = 12u * direction * u.units * u.units;
+    let length = state_length(s);
+    for (var k = 0u; k < length; k++) {
       //#unroll
-      for (var g = 0u; g < 3u; g++) {
+      for (var i = 0u; i < 12u; i++) {
         //#unroll
         for (var j = 0u; j < TILE_U; j++) {
-          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.x), w[g * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
-          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.y), w[(3u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
-          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.z), w[(6u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
-          acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.w), w[(9u + g) * TILE_U + j], acc[(g * TILE_M + i) * TILE_U + j]);
+          w[i * TILE_U + j] = hidden_weight[entry + column[j]];
+        }
+        entry += u.units;
+      }
+      //#unroll
+      for (var l = 0u; l < LOADS; l++) {
+        part[l] = previous[row[l] + k];
+      }
+      //#unroll
+      for (var i = 0u; i < TILE_M; i++) {
+        let h = subgroupBroadcast(part[i / LANES], i % LANES);
+        //#unroll
+        for (var g = 0u; g < 3u; g++) {
+          //#unroll
+          for (var j = 0u; j < TILE_U; j++) {
+            var sum = acc[(g * TILE_M + i) * TILE_U + j];
+            sum = fma(vec4<f32>(h.x), w[g * TILE_U + j], sum);
+            sum = fma(vec4<f32>(h.y), w[(3u + g) * TILE_U + j], sum);
+            sum = fma(vec4<f32>(h.z), w[(6u + g) * TILE_U + j], sum);
+            acc[(g * TILE_M + i) * TILE_U + j] = fma(vec4<f32>(h.w), w[(9u + g) * TILE_U + j], sum);
+          }
         }
       }
     }
-  }
-  // Rolled, the sums moving up: unrolled, the end of the step sixteen times took 8 s to compile.
-  for (var e = 0u; e < TILE_M * TILE_U; e++) {
-    let clip = first_clip + e / TILE_U;
-    let unit = first_unit + e % TILE_U;
-    if (clip < u.clips && unit < u.units) {
-      finish(direction, clip, unit, acc[0], acc[TILE_M * TILE_U], acc[2u * TILE_M * TILE_U]);
+    // Rolled, the sums moving up: unrolled, the end of the step sixteen times took 8 s to compile.
+    let count = TILE_U * min(TILE_M, u.clips - first_clip);
+    for (var e = 0u; e < count; e++) {
+      let unit = first_unit + e % TILE_U;
+      if (unit < u.units) {
+        finish(
+          s, direction, first_clip + e / TILE_U, unit,
+          acc[0], acc[TILE_M * TILE_U], acc[2u * TILE_M * TILE_U],
+        );
+      }
+      //#unroll
+      for (var i = 1u; i < 3u * TILE_M * TILE_U; i++) {
+        acc[i - 1u] = acc[i];
+      }
     }
-    //#unroll
-    for (var i = 1u; i < 3u * TILE_M * TILE_U; i++) {
-      acc[i - 1u] = acc[i];
+    if (FUSED) {
+      storageBarrier();
     }
   }
 }

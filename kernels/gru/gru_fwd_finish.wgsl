@@ -6,7 +6,8 @@ struct Uniforms {
   frames: u32, // T
   units: u32, // G / 4
   directions: u32,
-  step: u32, // s
+  step: u32, // first s of this dispatch
+  steps: u32, // of this dispatch
   initial: u32, // 1: there is an initial state, in slot 0 of previous
 }
 
@@ -19,13 +20,13 @@ struct Uniforms {
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
 /// Vec4s of the state that step s reads; 0 at the first step where there is no initial state.
-fn state_length() -> u32 {
-  return select(0u, u.units, u.step > 0u || u.initial == 1u);
+fn state_length(s: u32) -> u32 {
+  return select(0u, u.units, s > 0u || u.initial == 1u);
 }
 
 /// Where the state of a clip before step s begins.
-fn state_at(direction: u32, clip: u32) -> u32 {
-  return ((direction * u.frames + u.step) * u.clips + clip) * u.units;
+fn state_at(s: u32, direction: u32, clip: u32) -> u32 {
+  return ((direction * u.frames + s) * u.clips + clip) * u.units;
 }
 
 /// Neither overflows: exp only sees what is not positive.
@@ -40,8 +41,8 @@ fn tanh4(x: vec4<f32>) -> vec4<f32> {
 }
 
 /// Ends step s for four units of a clip, whose sums (U h)_r, (U h)_z, (U h)_n are given.
-fn finish(direction: u32, clip: u32, unit: u32, sum_r: vec4<f32>, sum_z: vec4<f32>, sum_n: vec4<f32>) {
-  let t = select(u.step, u.frames - 1u - u.step, direction == 1u);
+fn finish(s: u32, direction: u32, clip: u32, unit: u32, sum_r: vec4<f32>, sum_z: vec4<f32>, sum_n: vec4<f32>) {
+  let t = select(s, u.frames - 1u - s, direction == 1u);
   let row = (clip * u.frames + t) * u.directions + direction;
   let p = 3u * row * u.units + unit;
   let b = 3u * direction * u.units + unit;
@@ -49,15 +50,15 @@ fn finish(direction: u32, clip: u32, unit: u32, sum_r: vec4<f32>, sum_z: vec4<f3
   let z = sigmoid4(projected[p + u.units] + sum_z + hidden_bias[b + u.units]);
   let q = sum_n + hidden_bias[b + 2u * u.units];
   let n = tanh4(projected[p + 2u * u.units] + r * q);
-  let before = state_at(direction, clip) + unit;
+  let before = state_at(s, direction, clip) + unit;
   var h = vec4<f32>(0.0);
-  if (state_length() > 0u) {
+  if (state_length(s) > 0u) {
     h = previous[before];
   } else {
     previous[before] = h;
   }
   let after = n + z * (h - n);
-  if (u.step + 1u < u.frames) {
+  if (s + 1u < u.frames) {
     previous[before + u.clips * u.units] = after;
   }
   y[row * u.units + unit] = after;

@@ -8,6 +8,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { matmul } from "../matmul/matmul.ts";
+import type { AdapterTraits } from "../runtime/device.ts";
 import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { Constants, ShaderFile } from "../runtime/wgsl.ts";
 import beginSource from "./gru_begin.wgsl" with { type: "text" };
@@ -42,6 +43,15 @@ const SPLIT: ShaderFile = { file: "gru/gru_split.wgsl", source: splitSource };
 
 /** Invocations of a workgroup: the lanes of a software adapter's vector. */
 const LANES = 8;
+/** Workgroups that run at the same time on the smallest software adapter. */
+const CORES = 2;
+/** Up to here U stays in a core's cache, and what a step's dispatch costs outweighs the units being one workgroup's. */
+const FUSED_HIDDEN = 128;
+/**
+ * Rounds of loops that one invocation takes at most, all loops counted: Mesa's software driver leaves a loop after 65535,
+ * without an error.
+ */
+const MAX_ROUNDS = 32768;
 
 /** The weights of one direction, gates r, z, n along 3G; G is a multiple of 4. */
 export interface DirectionWeights {
@@ -70,15 +80,32 @@ export interface GruGeometry {
 
 /** How the kernel of a step divides its work. */
 export interface GruTile {
-  /** `register`: sums in registers, for software adapters; `workgroup`: operands in workgroup memory, for GPUs */
-  readonly kind: "register" | "workgroup";
-  /** clips that one invocation sums */
+  /** `subgroup`: registers and subgroupBroadcast, for software adapters; `workgroup`: workgroup memory, for GPUs */
+  readonly kind: "subgroup" | "workgroup";
+  readonly constants: Constants;
+  /** clips and vec4s of units of a workgroup */
   readonly clips: number;
-  /** register: vec4s of units that one invocation sums; workgroup: those of a workgroup */
   readonly units: number;
-  /** workgroup only: invocations along the clips, and vec4s of the sum that are read at once */
-  readonly groups?: number;
-  readonly depth?: number;
+  /** several steps in one dispatch; a workgroup then owns all units of its clips */
+  readonly fused: boolean;
+}
+
+/** Sums of `clips` clips and `units` vec4s of units an invocation, `span` subgroups a workgroup. */
+export function subgroupTile(clips: number, units: number, lanes = LANES, span = 1, fused = false): GruTile {
+  const constants = { TILE_M: clips, TILE_U: units, LANES: lanes, SPAN: span, FUSED: fused };
+  return { kind: "subgroup", constants, clips, units: units * lanes * span, fused };
+}
+
+/** `clips` clips an invocation, `groups` invocations along them, `units` along the units; `depth` vec4s at a time. */
+export function workgroupTile(
+  clips: number,
+  units: number,
+  groups: number,
+  depth: number,
+  fused = false,
+): GruTile {
+  const constants = { TILE_M: clips, UNITS: units, GROUPS: groups, DEPTH: depth, FUSED: fused };
+  return { kind: "workgroup", constants, clips: clips * groups, units, fused };
 }
 
 /** The tiles of both kernels of a layer. */
@@ -102,38 +129,42 @@ export interface GruLayerResult {
 }
 
 /** The faster tiles for an adapter and a number of clips. */
-export function chooseGruTiles({ clips }: GruGeometry, software = currentTraits().software): GruTiles {
-  if (software) {
-    const rows = Math.min(16, clips);
-    return {
-      forward: { kind: "register", clips: rows, units: 1 },
-      backward: { kind: "register", clips: rows, units: rows <= 8 ? 1 : 2 },
-    };
+export function chooseGruTiles(
+  { clips, hidden, directions }: GruGeometry,
+  { software, subgroupSize }: AdapterTraits = currentTraits(),
+): GruTiles {
+  const units = hidden / 4;
+  const fused = hidden <= FUSED_HIDDEN;
+  const lanes = Math.min(LANES, subgroupSize);
+  if (software && lanes > 0) {
+    if (!fused) {
+      const few = clips <= 8;
+      return {
+        forward: subgroupTile(few ? 8 : 24, 1, lanes),
+        backward: subgroupTile(few ? 8 : 16, 2, lanes),
+      };
+    }
+    const rows = [16, 8].find((rows) => Math.ceil(clips / rows) * directions >= CORES) ?? 4;
+    const tile = subgroupTile(rows, 1, lanes, Math.ceil(units / lanes), true);
+    return { forward: tile, backward: tile };
   }
-  const tile: GruTile = { kind: "workgroup", clips: 2, units: 8, groups: 8, depth: 4 };
+  const tile = fused ? workgroupTile(1, units, Math.ceil(64 / units), 2, true) : workgroupTile(2, 8, 8, 4);
   return { forward: tile, backward: tile };
 }
 
-function stepDispatch(tile: GruTile, { clips, hidden, directions }: GruGeometry) {
+/** Grid of a step's dispatch, and how many steps it takes at most. */
+function divide(tile: GruTile, { clips, hidden, directions }: GruGeometry, frames: number) {
   const units = hidden / 4;
-  if (tile.kind === "register") {
-    return {
-      constants: { TILE_M: tile.clips, TILE_U: tile.units } as Constants,
-      workgroups: [
-        Math.ceil(units / (LANES * tile.units)),
-        Math.ceil(clips / tile.clips),
-        directions,
-      ] as const,
-    };
+  if (tile.fused && tile.units < units) {
+    throw new RangeError(
+      `Cannot run gru: a workgroup has ${tile.units} vec4s of units; expected all ${units} to fuse steps`,
+    );
   }
-  const { groups = 8, depth = 4 } = tile;
+  const grid = [Math.ceil(clips / tile.clips), Math.ceil(units / tile.units)];
+  const rounds = 3 * units + Number(tile.constants.TILE_M) * Number(tile.constants.TILE_U ?? 1) + 1;
   return {
-    constants: { TILE_M: tile.clips, UNITS: tile.units, GROUPS: groups, DEPTH: depth } as Constants,
-    workgroups: [
-      Math.ceil(units / tile.units),
-      Math.ceil(clips / (groups * tile.clips)),
-      directions,
-    ] as const,
+    workgroups: [...grid, directions] as [number, number, number],
+    stepsEach: tile.fused ? Math.min(frames, Math.max(1, Math.floor(MAX_ROUNDS / rounds))) : 1,
   };
 }
 
@@ -221,20 +252,22 @@ export function gruLayerForward(
   let previous = initialState && beginStates(initialState, geometry);
   let y: TensorInfo | undefined;
   let gates: TensorInfo | undefined;
-  const { constants, workgroups } = stepDispatch(tile, geometry);
-  for (let step = 0; step < frames; step++) {
+  const { workgroups, stepsEach } = divide(tile, geometry, frames);
+  for (let step = 0; step < frames; step += stepsEach) {
+    const steps = Math.min(stepsEach, frames - step);
+    const products = steps - (step === 0 && !initialState ? 1 : 0);
     [previous, y, gates] = run({
-      shader: tile.kind === "register" ? FORWARD : FORWARD_TILE,
-      constants,
+      shader: tile.kind === "subgroup" ? FORWARD : FORWARD_TILE,
+      constants: tile.constants,
       inputs: [projected, hiddenWeight, hiddenBias],
       outputs: [
         previous ? { inPlace: previous } : { shape: [directions, frames, clips, hidden] },
         y ? { inPlace: y } : { shape: [clips, frames, directions * hidden] },
         gates ? { inPlace: gates } : { shape: [clips, frames, directions, 4, hidden] },
       ],
-      uniforms: { clips, frames, units: hidden / 4, directions, step, initial: initialState ? 1 : 0 },
+      uniforms: { clips, frames, units: hidden / 4, directions, step, steps, initial: initialState ? 1 : 0 },
       workgroups,
-      flops: step > 0 || initialState ? 6 * directions * clips * hidden * hidden : 0,
+      flops: 6 * products * directions * clips * hidden * hidden,
     });
   }
   release(projected);
@@ -264,20 +297,22 @@ export function gruLayerBackwardSteps(
   let dRecurrent: TensorInfo | undefined;
   let dProjected: TensorInfo | undefined;
   let dState: TensorInfo | undefined;
-  const { constants, workgroups } = stepDispatch(tile, geometry);
-  for (let after = frames; after >= (hasInitialState ? 0 : 1); after--) {
+  const last = hasInitialState ? 0 : 1;
+  const { workgroups, stepsEach } = divide(tile, geometry, frames + 1);
+  for (let after = frames; after >= last; after -= stepsEach) {
+    const steps = Math.min(stepsEach, after - last + 1);
     [dRecurrent, dProjected, dState] = run({
-      shader: tile.kind === "register" ? BACKWARD : BACKWARD_TILE,
-      constants,
+      shader: tile.kind === "subgroup" ? BACKWARD : BACKWARD_TILE,
+      constants: tile.constants,
       inputs: [hiddenWeight, dy, gates, previous],
       outputs: [
         dRecurrent ? { inPlace: dRecurrent } : { shape: [directions, frames * clips, 3 * hidden] },
         dProjected ? { inPlace: dProjected } : { shape: [clips * frames, directions * 3 * hidden] },
         dState ? { inPlace: dState } : { shape: [directions, clips, hidden] },
       ],
-      uniforms: { clips, frames, units: hidden / 4, directions, after },
+      uniforms: { clips, frames, units: hidden / 4, directions, after, steps },
       workgroups,
-      flops: after < frames ? 6 * directions * clips * hidden * hidden : 0,
+      flops: 6 * (steps - (after === frames ? 1 : 0)) * directions * clips * hidden * hidden,
     });
   }
   if (!hasInitialState) release(dState!);
@@ -295,14 +330,26 @@ function biasGradients(
   direction: number,
   lanes: number,
 ): TensorInfo[] {
-  return run({
-    shader: BIAS,
-    constants: { LANES: lanes },
-    inputs: [dProjected, dRecurrent],
-    outputs: [{ shape: [3 * hidden] }, { shape: [3 * hidden] }],
-    uniforms: { rows: clips * frames, units: hidden / 4, directions, direction },
-    workgroups: [Math.ceil(3 * hidden / (4 * lanes))],
-  });
+  const rows = clips * frames;
+  let sums: TensorInfo[] | undefined;
+  for (let first = 0; first < rows; first += MAX_ROUNDS / 2) {
+    sums = run({
+      shader: BIAS,
+      constants: { LANES: lanes },
+      inputs: [dProjected, dRecurrent],
+      outputs: [0, 1].map((i) => sums ? { inPlace: sums[i] } : { shape: [3 * hidden] }),
+      uniforms: {
+        rows,
+        first,
+        last: Math.min(rows, first + MAX_ROUNDS / 2),
+        units: hidden / 4,
+        directions,
+        direction,
+      },
+      workgroups: [Math.ceil(3 * hidden / (4 * lanes))],
+    });
+  }
+  return sums!;
 }
 
 /** @returns the gradients of the weights, per direction */

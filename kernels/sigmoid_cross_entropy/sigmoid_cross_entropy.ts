@@ -6,9 +6,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, NewKernel } from "../runtime/registry.ts";
-import { MAX_ITERATIONS, onSoftwareAdapter, ROWS_INCLUDE } from "../runtime/rows.ts";
+import { MAX_ITERATIONS, ROWS_INCLUDE } from "../runtime/rows.ts";
 import { requireLabels } from "../softmax_cross_entropy/labels.ts";
 import backwardSource from "./sigmoid_cross_entropy_bwd.wgsl" with { type: "text" };
 import forwardSource from "./sigmoid_cross_entropy_fwd.wgsl" with { type: "text" };
@@ -43,8 +43,10 @@ function divide({ logits }: Inputs, elements: typeof FORWARD) {
 }
 
 function chooseLanes(count: number): number {
-  const most = onSoftwareAdapter() && count <= LANES.software * MAX_ITERATIONS ? LANES.software : LANES.gpu;
-  if (onSoftwareAdapter() && count > most * MAX_ITERATIONS) {
+  const most = currentTraits().software && count <= LANES.software * MAX_ITERATIONS
+    ? LANES.software
+    : LANES.gpu;
+  if (currentTraits().software && count > most * MAX_ITERATIONS) {
     throw new RangeError(
       `Cannot run sigmoidCrossEntropy: logits have ${count} elements; a software adapter takes ${
         most * MAX_ITERATIONS

@@ -6,15 +6,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { hostValues, release, run } from "../runtime/program.ts";
+import { currentTraits, hostValues, release, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
-import {
-  chooseRowTile,
-  MAX_ITERATIONS,
-  onSoftwareAdapter,
-  ROWS_INCLUDE,
-  type RowTile,
-} from "../runtime/rows.ts";
+import { chooseRowTile, MAX_ITERATIONS, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { requireLabels } from "./labels.ts";
 import source from "./softmax_cross_entropy.wgsl" with { type: "text" };
@@ -64,8 +58,8 @@ export function chooseSoftmaxCrossEntropyTile(rows: number, columns: number): So
   const tile = chooseRowTile(columns);
   const { ROW_LANES, ROWS } = tile;
   const loops = 2 + 2 * Math.ceil(columns / ROW_LANES); // of a row: for its sums, for its gradient
-  const groups = onSoftwareAdapter() ? GROUPS.software : GROUPS.gpu;
-  if (onSoftwareAdapter() && rows > 2 * MAX_ITERATIONS * ROW_LANES * ROWS) {
+  const groups = currentTraits().software ? GROUPS.software : GROUPS.gpu;
+  if (currentTraits().software && rows > 2 * MAX_ITERATIONS * ROW_LANES * ROWS) {
     throw new RangeError(
       `Cannot run softmaxCrossEntropy: logits have ${rows} rows; a software adapter takes ${
         2 * MAX_ITERATIONS * ROW_LANES * ROWS

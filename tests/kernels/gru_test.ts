@@ -5,7 +5,12 @@ import { RandomStream } from "../../data/random.ts";
 import { gru, type GruDirectionWeights, gruWithFinalState } from "../../kernels/gru/gru.ts";
 import { EDGE_CASES, type GruCase, MODEL_CASES, toleranceOf } from "../../kernels/gru/gru_cases.ts";
 import { type GruGeometry, gruLayerForward, type GruTile } from "../../kernels/gru/gru_layer.ts";
-import { gruLayerBackwardInput, gruLayerBackwardSteps } from "../../kernels/gru/gru_layer.ts";
+import {
+  gruLayerBackwardInput,
+  gruLayerBackwardSteps,
+  subgroupTile,
+  workgroupTile,
+} from "../../kernels/gru/gru_layer.ts";
 import { gruLayerBackwardRef, gruLayerRef, type GruRefWeights } from "../../kernels/gru/gru_ref.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
@@ -145,13 +150,19 @@ async function checkTile(testCase: GruCase, tile: GruTile) {
   tf.dispose([x, dy, initial ?? [], weights as unknown as tf.TensorContainer]);
 }
 
-Deno.test("gru: every tile of both variants, of both adapters' choice", async () => {
+Deno.test("gru: every tile constant of both variants, steps apart and fused", async () => {
   const geometry: GruGeometry = { clips: 5, frames: 3, depth: 4, hidden: 20, directions: 2 };
   const testCase = { name: "tiles", geometry, initialState: true };
-  for (const [clips, units] of [[1, 1], [3, 1], [1, 2], [2, 3]]) {
-    await checkTile(testCase, { kind: "register", clips, units });
-  }
-  for (const [clips, units, groups, depth] of [[1, 1, 2, 1], [2, 2, 1, 3], [1, 4, 3, 2], [3, 3, 2, 4]]) {
-    await checkTile(testCase, { kind: "workgroup", clips, units, groups, depth });
-  }
+  const tiles = [
+    ...[[1, 1], [3, 1], [1, 2], [9, 3]].map(([clips, units]) => subgroupTile(clips, units)),
+    subgroupTile(2, 1, 8, 2),
+    subgroupTile(3, 1, 8, 1, true),
+    subgroupTile(8, 2, 8, 2, true),
+    workgroupTile(1, 1, 2, 1),
+    workgroupTile(2, 2, 1, 3),
+    workgroupTile(1, 4, 3, 2),
+    workgroupTile(3, 5, 2, 4, true),
+    workgroupTile(1, 8, 3, 2, true),
+  ];
+  for (const tile of tiles) await checkTile(testCase, tile);
 });
