@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ATTENTION_KERNELS } from "./attention/self_attention.ts";
 import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/replacements.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
@@ -14,6 +15,11 @@ import { SIGMOID_CROSS_ENTROPY_KERNELS } from "./sigmoid_cross_entropy/sigmoid_c
 import { SOFTMAX_CROSS_ENTROPY_KERNELS } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
+export {
+  selfAttention,
+  type SelfAttentionOptions,
+  type SelfAttentionWeights,
+} from "./attention/self_attention.ts";
 export {
   batchNorm,
   batchNormInference,
@@ -42,6 +48,7 @@ export { sgdUpdate } from "./sgd/sgd.ts";
 export function register(): void {
   replaceKernels(CONV2D_REPLACEMENTS);
   replaceKernels(MATMUL_REPLACEMENTS);
+  addKernels(ATTENTION_KERNELS);
   addKernels(BATCH_NORM_KERNELS);
   addKernels(DROPOUT_KERNELS);
   addKernels(GELU_KERNELS);

@@ -13,6 +13,7 @@ import {
   gru,
   layerNorm,
   register,
+  selfAttention,
   sigmoidCrossEntropy,
   softmaxCrossEntropy,
 } from "../kernels/mod.ts";
@@ -46,6 +47,7 @@ export const kernelLayers: Layers = {
 
   gru: (x, weights) => gru(x, weights),
 
+  selfAttention,
   layerNorm,
   dropout,
   softmaxCrossEntropy,

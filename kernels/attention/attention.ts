@@ -5,7 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { type DropoutKey, dropoutUniforms } from "../dropout/dropout.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { backendInternals, foldWorkgroups, run } from "../runtime/program.ts";
 import {
   backwardProgram,
   type BackwardVariant,
@@ -15,8 +15,8 @@ import {
   type ForwardVariant,
 } from "./variants.ts";
 
-/** Largest head. */
-const MAX_SIZE = 128;
+/** Largest head: a wider one would not fit the tiles. */
+export const MAX_SIZE = 128;
 
 /** The dropout of the probabilities. */
 export interface AttentionDropout extends DropoutKey {
@@ -34,6 +34,8 @@ export interface AttentionSettings {
   readonly heads: number;
   /** S = D / A: a multiple of 4, at most 128 */
   readonly size: number;
+  /** of the scores; 1 / sqrt(S) by default */
+  readonly scale?: number;
   /** int32 or bool [B, T], 0 = nothing attends to this key */
   readonly mask?: TensorInfo;
   readonly dropout?: AttentionDropout;
@@ -80,15 +82,21 @@ function requireTensor(name: string, { shape, dtype }: TensorInfo, wanted: reado
   }
 }
 
-function uniformsOf({ clips, frames, heads, size, dropout }: AttentionSettings) {
+function uniformsOf({ clips, frames, heads, size, scale, dropout }: AttentionSettings) {
   return {
     clips,
     frames,
     heads,
     channels: size / 4,
-    score_scale: { f32: 1 / Math.sqrt(size) },
+    score_scale: { f32: scale ?? 1 / Math.sqrt(size) },
     ...dropoutUniforms(dropout?.rate ?? 0, dropout ?? { seed: 0, layer: 0, step: 0 }),
   };
+}
+
+/** Whether the adapter's driver runs on the CPU. */
+function onSoftware(): boolean {
+  const { description, isFallbackAdapter } = backendInternals().device.adapterInfo;
+  return isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|softpipe/i.test(description);
 }
 
 function optionsOf({ mask, dropout }: AttentionSettings) {
@@ -105,7 +113,7 @@ function optionsOf({ mask, dropout }: AttentionSettings) {
 export function attentionForward(
   qkv: TensorInfo,
   settings: AttentionSettings,
-  variant: ForwardVariant = chooseForward(settings, true),
+  variant: ForwardVariant = chooseForward(settings, onSoftware()),
 ): AttentionOutputs {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;
@@ -137,7 +145,7 @@ export function attentionBackward(
   { context, logSumExp }: AttentionOutputs,
   dcontext: TensorInfo,
   settings: AttentionSettings,
-  variant: BackwardVariant = chooseBackward(settings, true),
+  variant: BackwardVariant = chooseBackward(settings, onSoftware()),
 ): TensorInfo {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;

@@ -48,15 +48,18 @@ export interface SelfAttentionOptions {
 
 interface Attributes {
   readonly heads: number;
+  /** of the scores */
+  readonly scale: number;
   readonly dropout?: AttentionDropout;
 }
 
-function settingsOf({ x, mask }: KernelInputs, { heads, dropout }: Attributes): AttentionSettings {
-  const [clips, frames, depth] = x.shape;
-  return { clips, frames, heads, size: depth / heads, mask, dropout };
+/** The heads' sizes are those of the weights, which may be padded. */
+function settingsOf({ x, qkvWeight, mask }: KernelInputs, attributes: Attributes): AttentionSettings {
+  const [clips, frames] = x.shape;
+  return { clips, frames, size: qkvWeight.shape[1] / (3 * attributes.heads), mask, ...attributes };
 }
 
-/** @returns y [B, T, D], and what backward needs: q, k, v [B * T, 3D], context [B * T, D], log-sum-exp [B, A, T] */
+/** @returns y [B, T, D], and what backward needs: q, k, v [B * T, 3AS], context [B * T, AS], log-sum-exp [B, A, T] */
 function forward(inputs: KernelInputs, attributes: Attributes): TensorInfo[] {
   const { x, qkvWeight, qkvBias, outputWeight, outputBias } = inputs;
   const [clips, frames, depth] = x.shape;
@@ -144,62 +147,88 @@ export const ATTENTION_KERNELS: readonly NewKernel[] = [
   ...layerKernels(MASKED_NAME, ["mask"]),
 ];
 
-function requireShapes(x: tf.Tensor3D, weights: SelfAttentionWeights, options: SelfAttentionOptions): void {
-  const depth = x.shape[2];
-  const { heads, mask, dropout } = options;
+function requireShapes(x: tf.Tensor3D, weights: SelfAttentionWeights, heads: number): void {
   if (x.rank !== 3 || x.size === 0) {
     throw new RangeError(
       `Cannot run selfAttention: x has shape [${x.shape}]; expected [B, T, D] without an empty dimension`,
     );
   }
+  const depth = x.shape[2];
   if (!Number.isInteger(heads) || heads < 1 || depth % heads !== 0) {
     throw new RangeError(`Cannot run selfAttention: ${heads} heads; expected a divisor of D = ${depth}`);
   }
   const { qkvWeight, qkvBias, outputWeight, outputBias } = weights;
   const wanted: [string, tf.Tensor, number[]][] = [
+    ["x", x, x.shape],
     ["qkvWeight", qkvWeight, [depth, 3 * depth]],
     ["qkvBias", qkvBias, [3 * depth]],
     ["outputWeight", outputWeight, [depth, depth]],
     ["outputBias", outputBias, [depth]],
   ];
-  for (const [name, tensor, shape] of [["x", x, x.shape] as const, ...wanted]) {
-    if (tensor.dtype !== "float32") {
-      throw new TypeError(`Cannot run selfAttention: ${name} is ${tensor.dtype}; expected float32`);
+  for (const [name, { shape, dtype }, expected] of wanted) {
+    if (dtype !== "float32") {
+      throw new TypeError(`Cannot run selfAttention: ${name} is ${dtype}; expected float32`);
     }
-    if (tensor.shape.join() !== shape.join()) {
+    if (shape.join() !== expected.join()) {
       throw new RangeError(
-        `Cannot run selfAttention: ${name} has shape [${tensor.shape}]; expected [${shape}] for x [${x.shape}]`,
+        `Cannot run selfAttention: ${name} has shape [${shape}]; expected [${expected}] for x [${x.shape}]`,
       );
     }
   }
-  requireSettings(settingsOf({ x, ...(mask ? { mask } : {}) }, { heads, dropout }));
+}
+
+/** The layer with its heads and its depth filled with zeros to multiples of 4, by tfjs's own differentiable ops. */
+function padded(x: tf.Tensor3D, weights: SelfAttentionWeights, heads: number) {
+  const depth = x.shape[2];
+  const size = depth / heads;
+  const more = (4 - depth % 4) % 4;
+  const fill = (4 - size % 4) % 4;
+  const { qkvWeight, qkvBias, outputWeight, outputBias } = weights;
+  return {
+    x: x.pad([[0, 0], [0, 0], [0, more]]), // [B, T, D + more]
+    qkvWeight: qkvWeight.reshape([depth, 3 * heads, size]).pad([[0, more], [0, 0], [0, fill]])
+      .reshape([depth + more, 3 * heads * (size + fill)]),
+    qkvBias: qkvBias.reshape([3 * heads, size]).pad([[0, 0], [0, fill]]).flatten(), // [3A (S + fill)]
+    outputWeight: outputWeight.reshape([heads, size, depth]).pad([[0, 0], [0, fill], [0, more]])
+      .reshape([heads * (size + fill), depth + more]),
+    outputBias: outputBias.pad([[0, more]]), // [D + more]
+  };
+}
+
+function runLayer(inputs: tf.NamedTensorMap, attributes: Attributes): tf.Tensor3D {
+  const name = "mask" in inputs ? MASKED_NAME : NAME;
+  const outputs = tf.engine().runKernel(name, inputs, attributes as unknown as tf.NamedAttrMap);
+  const [y, ...saved] = outputs as unknown as tf.Tensor[];
+  tf.dispose(saved); // the tape holds references of its own to what backward needs
+  return y as tf.Tensor3D;
 }
 
 /**
  * Multi-head self-attention (Vaswani et al. 2017, "Attention is all you need", section 3.2.2): y = concat over the
- * heads of (softmax(q k' / sqrt(D / A)) v) Wo + bo, with q, k, v = x Wqkv + bqkv.
+ * heads of (softmax(q k' / sqrt(D / A)) v) Wo + bo, with q, k, v = x Wqkv + bqkv. Heads whose size is no multiple of 4
+ * are filled with zeros, at the cost of copies of the weights.
  *
  * @param x float32 [B, T, D]
- * @returns [B, T, D]; where no frame of a clip is attended, the clip's context is zero and y is the output bias
- * @throws {RangeError} for shapes that do not fit, heads whose size is no multiple of 4 or more than 128, a dropout
- * rate outside [0, 1)
+ * @returns [B, T, D]; where no frame of a clip is attended, the context is zero and y is the output bias
+ * @throws {RangeError} for shapes that do not fit, heads larger than 128, a dropout rate outside [0, 1)
  * @throws {TypeError} for other types than float32, and for a mask that is neither int32 nor bool
  */
 export function selfAttention(
   x: tf.Tensor3D,
   weights: SelfAttentionWeights,
-  options: SelfAttentionOptions,
+  { heads, mask, dropout }: SelfAttentionOptions,
 ): tf.Tensor3D {
-  requireShapes(x, weights, options);
-  const { heads, mask, dropout } = options;
+  requireShapes(x, weights, heads);
+  const [clips, frames, depth] = x.shape;
+  const size = depth / heads;
+  const attributes = { heads, scale: 1 / Math.sqrt(size), dropout };
+  requireSettings({ clips, frames, heads, size: 4 * Math.ceil(size / 4), mask, dropout });
+  const masks: tf.NamedTensorMap = mask ? { mask } : {};
   const { qkvWeight, qkvBias, outputWeight, outputBias } = weights;
-  const inputs = { x, qkvWeight, qkvBias, outputWeight, outputBias, ...(mask ? { mask } : {}) };
-  const [y, ...saved] = tf.engine().runKernel(
-    mask ? MASKED_NAME : NAME,
-    inputs,
-    { heads, dropout } as unknown as tf.NamedAttrMap,
-  ) as unknown as tf.Tensor[];
-  // The tape holds references of its own to what backward needs.
-  tf.dispose(saved);
-  return y as tf.Tensor3D;
+  if (size % 4 === 0) {
+    return runLayer({ x, qkvWeight, qkvBias, outputWeight, outputBias, ...masks }, attributes);
+  }
+  return tf.tidy(() =>
+    runLayer({ ...padded(x, weights, heads), ...masks }, attributes).slice([0, 0, 0], [clips, frames, depth])
+  );
 }

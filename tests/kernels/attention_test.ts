@@ -1,0 +1,328 @@
+import * as tf from "@tensorflow/tfjs";
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { assertEquals, assertThrows } from "@std/assert";
+import { RandomStream } from "../../data/random.ts";
+import { attentionBackward, attentionForward } from "../../kernels/attention/attention.ts";
+import {
+  ATTENTION_TOLERANCE,
+  type AttentionCase,
+  EDGE_CASES,
+  MODEL_CASES,
+} from "../../kernels/attention/attention_cases.ts";
+import {
+  attentionBackwardRef,
+  type AttentionFactors,
+  attentionForwardRef,
+  selfAttentionBackwardRef,
+  selfAttentionForwardRef,
+} from "../../kernels/attention/attention_ref.ts";
+import { selfAttention, type SelfAttentionWeights } from "../../kernels/attention/self_attention.ts";
+import {
+  type BackwardVariant,
+  chooseBackward,
+  chooseForward,
+  type ForwardVariant,
+} from "../../kernels/attention/variants.ts";
+import { dropoutMaskRef } from "../../kernels/dropout/dropout_ref.ts";
+import { register } from "../../kernels/mod.ts";
+import { initializeDevice } from "../../kernels/runtime/device.ts";
+import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { countDispatches } from "../../kernels/runtime/timing.ts";
+import { stockLayers } from "../../models/layers_stock.ts";
+import { compare } from "../_compare.ts";
+import { gradcheck } from "../_gradcheck.ts";
+
+await initializeDevice();
+register();
+
+const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
+const random = new RandomStream(seed, "attention");
+const KEY = { seed, layer: 5, step: 11 };
+
+function draw(shape: readonly number[], bound = 1): { values: Float32Array; tensor: tf.Tensor } {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const values = Float32Array.from({ length: size }, () => random.uniform(-bound, bound));
+  return { values, tensor: tf.tensor(values, [...shape]) };
+}
+
+/** Most keys attended; none of the first clip's. */
+function drawMask(clips: number, frames: number): Int32Array {
+  return Int32Array.from({ length: clips * frames }, (_, i) => i < frames || random.chance(0.4) ? 0 : 1);
+}
+
+async function read(info: TensorInfo): Promise<Float32Array> {
+  const tensor = tf.engine().makeTensorFromTensorInfo(info);
+  const values = await tensor.data<"float32">();
+  tensor.dispose();
+  return values;
+}
+
+/** A case's mask and dropout, for kernels and reference. */
+function optionsOf({ clips, frames, heads, masked, rate }: AttentionCase) {
+  const mask = masked ? drawMask(clips, frames) : undefined;
+  const factors: AttentionFactors = {
+    mask,
+    dropout: rate ? dropoutMaskRef(clips * heads * frames ** 2, rate, KEY) : undefined,
+  };
+  return {
+    factors,
+    mask: mask && tf.tensor2d(mask, [clips, frames], "int32"),
+    dropout: rate ? { rate, ...KEY } : undefined,
+  };
+}
+
+async function check(testCase: AttentionCase, forward?: ForwardVariant, backward?: BackwardVariant) {
+  const { name, clips, frames, heads, size } = testCase;
+  const depth = heads * size;
+  const { mask, dropout, factors } = optionsOf(testCase);
+  const settings = { clips, frames, heads, size, mask, dropout };
+  const qkv = draw([clips * frames, 3 * depth], 2);
+  const dcontext = draw([clips * frames, depth]);
+  const { outputs, dqkv } = withPoisonedOutputs(() => {
+    const outputs = attentionForward(qkv.tensor, settings, forward);
+    return {
+      outputs,
+      dqkv: attentionBackward(qkv.tensor, outputs, dcontext.tensor, settings, backward),
+    };
+  });
+  const label = `${name} ${JSON.stringify(forward ?? "")} ${JSON.stringify(backward ?? "")} (seed ${seed})`;
+  const expected = attentionForwardRef(qkv.values, testCase, factors);
+  const gradient = attentionBackwardRef(qkv.values, dcontext.values, testCase, factors);
+  compare(`attention ${label}`, await read(outputs.context), expected.context, ATTENTION_TOLERANCE);
+  compare(`attention lse ${label}`, await read(outputs.logSumExp), expected.logSumExp, ATTENTION_TOLERANCE);
+  compare(`attention gradient ${label}`, await read(dqkv), gradient, ATTENTION_TOLERANCE);
+  tf.dispose([qkv.tensor, dcontext.tensor, ...(mask ? [mask] : [])]);
+}
+
+for (const testCase of [...EDGE_CASES, ...MODEL_CASES]) {
+  Deno.test(`attention: ${testCase.name}`, () => check(testCase));
+}
+
+Deno.test("attention: every tile size", async () => {
+  const options = { masked: true, rate: 0.3 };
+  const short: AttentionCase = { name: "5 frames", clips: 2, frames: 5, heads: 2, size: 12, ...options };
+  const long: AttentionCase = { name: "11 frames", clips: 2, frames: 11, heads: 2, size: 12, ...options };
+  await check(short, { kind: "whole", queries: 1, keys: 5 }, { kind: "whole", frames: 5 });
+  await check(short, { kind: "whole", queries: 3, keys: 7 }, { kind: "whole", frames: 6 });
+  for (const [own, others] of [[1, 1], [2, 1], [1, 3], [3, 2]]) {
+    const backward: BackwardVariant = { kind: "tiled", rows: own, others };
+    await check(long, { kind: "tiled", queries: own, keys: others }, backward);
+  }
+});
+
+Deno.test("attention: the variants for GPUs", async () => {
+  const options = { masked: true, rate: 0.3 };
+  const sizes: AttentionCase[] = [
+    { name: "one tile", clips: 3, frames: 5, heads: 2, size: 8, ...options },
+    { name: "tiles", clips: 2, frames: 19, heads: 2, size: 8, ...options },
+    { name: "channels beyond a tile", clips: 2, frames: 9, heads: 1, size: 40 },
+  ];
+  for (const testCase of sizes) {
+    await check(testCase, { kind: "workgroup", rows: 1 }, { kind: "workgroup", rows: 1 });
+  }
+  for (const rows of [2, 4]) {
+    await check(sizes[1], { kind: "workgroup", rows }, { kind: "workgroup", rows });
+  }
+});
+
+Deno.test("attention: a GPU gets workgroups, a software adapter registers", () => {
+  for (const frames of [1, 8, 9, 16, 17, 512]) {
+    const rows = frames <= 8 ? 1 : frames <= 16 ? 2 : 4;
+    for (
+      const variant of [
+        chooseForward({ frames, size: 64 }, false),
+        chooseBackward({ frames, size: 64 }, false),
+      ]
+    ) {
+      assertEquals(variant, { kind: "workgroup", rows });
+    }
+  }
+  const kinds = [9, 12, 13, 32, 33, 512].map((frames) => [
+    chooseForward({ frames, size: 64 }, true).kind,
+    chooseBackward({ frames, size: 64 }, true).kind,
+  ]);
+  assertEquals(kinds, [
+    ["whole", "whole"],
+    ["whole", "whole"],
+    ["whole", "tiled"],
+    ["whole", "tiled"],
+    ["tiled", "tiled"],
+    ["tiled", "tiled"],
+  ]);
+});
+
+const WEIGHTS = ["qkvWeight", "qkvBias", "outputWeight", "outputBias"] as const;
+
+/** x and the weights of a layer, the latter of the size that training begins with. */
+function drawLayer({ clips, frames, heads, size }: AttentionCase) {
+  const depth = heads * size;
+  const bound = 1 / Math.sqrt(depth);
+  const drawn = {
+    x: draw([clips, frames, depth]),
+    qkvWeight: draw([depth, 3 * depth], 2 * bound),
+    qkvBias: draw([3 * depth], bound),
+    outputWeight: draw([depth, depth], bound),
+    outputBias: draw([depth], bound),
+  };
+  return {
+    values: {
+      x: drawn.x.values,
+      qkvWeight: drawn.qkvWeight.values,
+      qkvBias: drawn.qkvBias.values,
+      outputWeight: drawn.outputWeight.values,
+      outputBias: drawn.outputBias.values,
+    },
+    tensors: [drawn.x.tensor, ...WEIGHTS.map((name) => drawn[name].tensor)],
+  };
+}
+
+function toWeights(tensors: readonly tf.Tensor[]): SelfAttentionWeights {
+  return Object.fromEntries(WEIGHTS.map((name, i) => [name, tensors[i]])) as unknown as SelfAttentionWeights;
+}
+
+const LAYER_CASES: readonly AttentionCase[] = [
+  { name: "plain", clips: 2, frames: 5, heads: 2, size: 8 },
+  { name: "masked, dropout", clips: 2, frames: 5, heads: 2, size: 8, masked: true, rate: 0.4 },
+  { name: "heads of 6", clips: 2, frames: 3, heads: 4, size: 6, masked: true },
+  { name: "heads of 5, depth 15", clips: 1, frames: 2, heads: 3, size: 5 },
+];
+
+for (const testCase of LAYER_CASES) {
+  Deno.test(`selfAttention: values, every gradient, no leak: ${testCase.name}`, async () => {
+    const { name, clips, frames, heads, size } = testCase;
+    const { values, tensors } = drawLayer(testCase);
+    const { mask, dropout, factors } = optionsOf(testCase);
+    const dy = draw([clips, frames, heads * size]);
+    const options = { heads, mask, dropout };
+    const layer = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
+      selfAttention(x as tf.Tensor3D, toWeights(weights), options);
+    const before = tf.memory();
+    const y = withPoisonedOutputs(() => layer(tensors[0], ...tensors.slice(1)));
+    assertEquals(tf.memory().numTensors, before.numTensors + 1);
+    const gradients = withPoisonedOutputs(() => tf.grads(layer)(tensors, dy.tensor));
+    assertEquals(tf.memory().numTensors, before.numTensors + 1 + gradients.length);
+    const label = `${name} (seed ${seed})`;
+    const expected = selfAttentionForwardRef(values, testCase, factors);
+    compare(`selfAttention ${label}`, await y.data(), expected, ATTENTION_TOLERANCE);
+    const reference = selfAttentionBackwardRef(values, dy.values, testCase, factors);
+    for (const [i, gradient] of gradients.entries()) {
+      const what = `selfAttention gradient of ${["x", ...WEIGHTS][i]} ${label}`;
+      compare(what, await gradient.data(), reference[i], ATTENTION_TOLERANCE);
+    }
+    tf.dispose([y, gradients]);
+    assertEquals(tf.memory().numTensors, before.numTensors);
+    assertEquals(tf.memory().numDataBuffers, before.numDataBuffers);
+    tf.dispose([tensors, dy.tensor, mask ?? []]);
+  });
+}
+
+Deno.test("selfAttention: the reference's gradients are those of its values", () => {
+  const testCase: AttentionCase = {
+    name: "",
+    clips: 2,
+    frames: 3,
+    heads: 2,
+    size: 2,
+    masked: true,
+    rate: 0.3,
+  };
+  const { values, tensors } = drawLayer(testCase);
+  const { mask, factors } = optionsOf(testCase);
+  const dy = Float64Array.from({ length: values.x.length }, () => random.uniform(-1, 1));
+  const gradients = selfAttentionBackwardRef(values, dy, testCase, factors);
+  for (const [i, name] of (["x", ...WEIGHTS] as const).entries()) {
+    const f = (input: Float64Array) =>
+      selfAttentionForwardRef({ ...values, [name]: input }, testCase, factors)
+        .reduce((sum, y, n) => sum + y * dy[n], 0);
+    gradcheck(`selfAttention ${name} (seed ${seed})`, f, Float64Array.from(values[name]), gradients[i]);
+  }
+  tf.dispose([tensors, mask ?? []]);
+});
+
+Deno.test("selfAttention: the same as the graph of plain tfjs, with a bool mask of ones too", async () => {
+  const testCase: AttentionCase = { name: "", clips: 2, frames: 7, heads: 3, size: 8 };
+  const { tensors: [x, ...rest] } = drawLayer(testCase);
+  const weights = toWeights(rest);
+  const stock = stockLayers.selfAttention(x as tf.Tensor3D, weights, { heads: 3 });
+  const expected = await stock.data();
+  for (const mask of [undefined, tf.ones<tf.Rank.R2>([2, 7], "bool")]) {
+    const y = selfAttention(x as tf.Tensor3D, weights, { heads: 3, mask });
+    compare(`selfAttention (seed ${seed})`, await y.data(), expected, ATTENTION_TOLERANCE);
+    tf.dispose([y, mask ?? []]);
+  }
+  tf.dispose([x, rest, stock]);
+});
+
+Deno.test("selfAttention: 3 dispatches forward, 7 at most backward, for short and long clips", () => {
+  for (const frames of [5, 33]) {
+    const { tensors } = drawLayer({ name: "", clips: 1, frames, heads: 2, size: 8 });
+    const layer = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
+      selfAttention(x as tf.Tensor3D, toWeights(weights), { heads: 2 });
+    const forward = countDispatches(() => layer(tensors[0], ...tensors.slice(1)));
+    assertEquals([forward.ours, forward.stock], [3, 0]);
+    const dy = tf.ones(tensors[0].shape);
+    const both = countDispatches(() => tf.grads(layer)(tensors, dy));
+    assertEquals([both.ours - forward.ours, both.stock], [6, 0]);
+    tf.dispose([tensors, forward.value, both.value, dy]);
+  }
+});
+
+Deno.test("selfAttention: the same bits twice", async () => {
+  const testCase: AttentionCase = { name: "", clips: 2, frames: 33, heads: 2, size: 8 };
+  const { tensors } = drawLayer(testCase);
+  const runs: Float32Array[][] = [];
+  for (let i = 0; i < 2; i++) {
+    const loss = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
+      selfAttention(x as tf.Tensor3D, toWeights(weights), { heads: 2, dropout: { rate: 0.2, ...KEY } })
+        .square();
+    const gradients = tf.grads(loss)(tensors);
+    runs.push(await Promise.all(gradients.map((gradient) => gradient.data<"float32">())));
+    tf.dispose(gradients);
+  }
+  assertEquals(runs[0], runs[1]);
+  tf.dispose(tensors);
+});
+
+Deno.test("selfAttention: refuses what does not fit", () => {
+  const { tensors } = drawLayer({ name: "", clips: 2, frames: 3, heads: 2, size: 4 });
+  const [x, qkvWeight, qkvBias, outputWeight, outputBias] = tensors;
+  const call = (changes: Record<string, unknown> = {}, options: Record<string, unknown> = {}) => () =>
+    selfAttention(
+      (changes.x ?? x) as tf.Tensor3D,
+      { qkvWeight, qkvBias, outputWeight, outputBias, ...changes } as SelfAttentionWeights,
+      { heads: 2, ...options },
+    );
+  assertThrows(call({ x: tf.zeros([3, 8]) }), RangeError, "expected [B, T, D]");
+  assertThrows(call({ x: tf.zeros([2, 0, 8]) }), RangeError, "without an empty dimension");
+  assertThrows(call({}, { heads: 3 }), RangeError, "3 heads; expected a divisor of D = 8");
+  assertThrows(call({}, { heads: 0 }), RangeError, "0 heads");
+  assertThrows(
+    call({ qkvWeight: tf.zeros([8, 16]) }),
+    RangeError,
+    "qkvWeight has shape [8,16]; expected [8,24]",
+  );
+  assertThrows(call({ qkvBias: tf.zeros([8]) }), RangeError, "qkvBias has shape [8]; expected [24]");
+  assertThrows(
+    call({ outputBias: tf.zeros([8], "int32") }),
+    TypeError,
+    "outputBias is int32; expected float32",
+  );
+  const mask = (shape: number[], dtype: "int32" | "float32") => ({ mask: tf.ones(shape, dtype) });
+  assertThrows(call({}, mask([3, 2], "int32")), RangeError, "the mask has shape [3,2]; expected [2, 3]");
+  assertThrows(call({}, mask([2, 3], "float32")), TypeError, "the mask is float32; expected int32 or bool");
+  assertThrows(call({}, { dropout: { rate: 1, ...KEY } }), RangeError, "rate is 1");
+  const wide = drawLayer({ name: "", clips: 1, frames: 1, heads: 1, size: 132 }).tensors;
+  assertThrows(
+    () => selfAttention(wide[0] as tf.Tensor3D, toWeights(wide.slice(1)), { heads: 1 }),
+    RangeError,
+    "the head size is 132; expected a multiple of 4 from 4 to 128",
+  );
+  const settings = { clips: 2, frames: 3, heads: 2, size: 4 };
+  const qkv = tf.zeros([6, 24]);
+  assertThrows(() => attentionForward(qkv, { ...settings, heads: 3 }), RangeError, "expected [6,36]");
+  assertThrows(
+    () => attentionForward(qkv, settings, { kind: "whole", queries: 1, keys: 2 }),
+    RangeError,
+    "a tile of 2 keys; expected at least 3",
+  );
+});
