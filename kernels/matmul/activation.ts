@@ -3,6 +3,7 @@
  *
  * @module
  */
+import erfSource from "../gelu/erf.wgsl" with { type: "text" };
 import activationSource from "./activation.wgsl" with { type: "text" };
 
 /** Names as in tfjs's fused ops, and `gelu` in its exact form, x Phi(x). */
@@ -31,7 +32,10 @@ const CODES: Readonly<Record<Activation, number>> = {
 };
 
 /** For the `includes` of a shader that calls `activate`. */
-export const ACTIVATION_INCLUDE: Readonly<Record<string, string>> = { "activation.wgsl": activationSource };
+export const ACTIVATION_INCLUDES: Readonly<Record<string, string>> = {
+  "erf.wgsl": erfSource,
+  "activation.wgsl": activationSource,
+};
 
 /** True if the kernels know the activation. */
 export function isActivation(name: unknown): name is Activation {

@@ -6,16 +6,16 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
-import { ACTIVATION_INCLUDE } from "./activation.ts";
+import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
-import { type RegisterVariant, runRegister } from "./register.ts";
 import { type MatmulShape, matmulShape } from "./shape.ts";
+import { runSubgroup, type SubgroupVariant } from "./subgroup.ts";
 
 const PLAIN: ShaderFile = {
   file: "matmul/matmul_plain.wgsl",
   source: plainSource,
-  includes: ACTIVATION_INCLUDE,
+  includes: ACTIVATION_INCLUDES,
 };
 
 /** Invocations of a workgroup: the lanes of a software adapter's vector. */
@@ -70,7 +70,7 @@ function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, optio
 }
 
 /** How a product is computed. */
-export type MatmulVariant = { readonly kind: "plain" } | RegisterVariant;
+export type MatmulVariant = { readonly kind: "plain" } | SubgroupVariant;
 
 function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
   const { batches, rows, columns, inner, transposeA, transposeB } = shape;
@@ -124,5 +124,5 @@ export function matmul(a: TensorInfo, b: TensorInfo, options: MatmulOptions = {}
   requireOperands(a, b, shape, options);
   const { variant = { kind: "plain" } } = options;
   if (variant.kind === "plain") return plain(a, b, shape, options);
-  return runRegister(a, b, shape, options, variant);
+  return runSubgroup(a, b, shape, options, variant);
 }

@@ -96,7 +96,8 @@ async function requestDevice(adapter: GPUAdapter, descriptor: GPUDeviceDescripto
   const requiredFeatures = [...descriptor.requiredFeatures ?? [], "subgroups" as GPUFeatureName];
   try {
     return await adapter.requestDevice({ ...descriptor, requiredFeatures });
-  } catch {
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // a TypeError: the adapter lacks a feature
     const fresh = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }); // the first is spent
     if (!fresh) throw new Error("Cannot start: the WebGPU adapter is gone");
     return await fresh.requestDevice(descriptor);

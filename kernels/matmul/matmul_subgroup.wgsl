@@ -1,0 +1,191 @@
+// y = f(a b + bias), or y += a b + bias, batch by batch, on adapters whose subgroups have LANES lanes (software: 8).
+//
+// Each lane computes TILE_P rows of one operand, p, times TILE_Q vec4s of the other, q, in registers. Every lane loads its
+// own rows of p; q is loaded once by the lanes together and passed on by subgroupBroadcast. SWAPPED = false: p is a, q is
+// b; true: p is b, q is a, for few rows of a. Grid: x = tiles of p, y = tiles of q, z = batches. K and what vec4s run
+// along are multiples of 4 (pack.ts). Tiles beyond an operand's end read something and don't store it.
+//
+// Measured on lavapipe 22.3.6, [6144, 512] x [512, 64], GFLOP per core-second: 8x32 tile 31, 4x64 32, 6x32 29, 12x32 27, 4x32
+// 27, 16x16 25, 8x16 24. A load costs 1 ns a float there, lane by lane, a broadcast next to nothing. Dead ends: q in a
+// uniform window instead (17: 3.4 ns a float, and 64 KiB a dispatch), p from a texture (13), p in a window too (17).
+//#include "erf.wgsl"
+//#include "activation.wgsl"
+const LANES = 8u;
+const TILE_P = 8u;
+const TILE_Q = 8u;
+const P_INNER = true; // p is [P, K], else [K, P]
+const Q_INNER = false; // q is [Q, K], else [K, Q]
+const SWAPPED = false;
+const ODD = false; // y's columns are no multiple of 4
+const BIAS = false;
+const PRELU = false;
+
+struct Uniforms {
+  p_count: u32, // P, without padding
+  q_count: u32, // Q
+  p_batches: u32, // batch i of y takes batch i mod this of p
+  p_batch: u32, // vec4s from one batch of p to the next
+  p_stride: u32, // vec4s from one row of p to the next
+  q_batches: u32,
+  q_batch: u32,
+  q_stride: u32,
+  k_steps: u32, // K / 4
+  first_batch: u32, // of this dispatch
+  add: u32, // 1: add to y
+  alpha: f32, // slope of leakyrelu
+}
+
+@group(0) @binding(0) var<storage, read> p: array<vec4<f32>>; // [batches, P, K / 4] or [batches, K, P / 4]
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [batches, Q, K / 4] or [batches, K, Q / 4]
+@group(0) @binding(2) var<storage, read> bias: array<f32>; // [N]; unused without BIAS
+@group(0) @binding(3) var<storage, read> prelu: array<f32>; // [N]; unused without PRELU
+@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [batches, M, N]
+@group(0) @binding(5) var<uniform> u: Uniforms;
+
+// four values of a row of y from `column` on; those at and beyond `columns` are not stored
+fn store(sums: vec4<f32>, row: u32, column: u32, columns: u32) {
+  let at = row * columns + column;
+  var result = sums;
+  if (BIAS) {
+    result += vec4<f32>(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
+  }
+  var slope = vec4<f32>(u.alpha);
+  if (PRELU) {
+    slope = vec4<f32>(prelu[column], prelu[column + 1u], prelu[column + 2u], prelu[column + 3u]);
+  }
+  result = activate(result, slope);
+  if (u.add == 1u) {
+    result += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]);
+  }
+  if (ODD) {
+    //#unroll
+    for (var c = 0u; c < 4u; c++) {
+      if (column + c < columns) {
+        y[at + c] = result[c];
+      }
+    }
+  } else {
+    y[at] = result.x;
+    y[at + 1u] = result.y;
+    y[at + 2u] = result.z;
+    y[at + 3u] = result.w;
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(global_invocation_id) id: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let batch = u.first_batch + group.z;
+  let p_start = id.x * TILE_P;
+  let q_start = group.y * 4u * TILE_Q;
+  var acc: array<vec4<f32>, TILE_P * TILE_Q>; // vec4s along q
+  var f: array<vec4<f32>, 4u * TILE_Q>; // [k, TILE_Q], the same in all lanes
+  var mine: array<vec4<f32>, 4u * TILE_Q / LANES>;
+  var at_p: array<u32, TILE_P>;
+  var at_q: array<u32, 4u * TILE_Q / LANES>;
+  let p_base = (batch % u.p_batches) * u.p_batch;
+  let q_base = (batch % u.q_batches) * u.q_batch;
+  //#unroll
+  for (var i = 0u; i < TILE_P; i++) {
+    at_p[i] = p_base + select(p_start / 4u + i, (p_start + i) * u.p_stride, P_INNER);
+  }
+  //#unroll
+  for (var r = 0u; r < 4u * TILE_Q / LANES; r++) {
+    let i = r * LANES + lane;
+    at_q[r] = q_base + select((i / TILE_Q) * u.q_stride + q_start / 4u + i % TILE_Q, (q_start + i) * u.q_stride, Q_INNER);
+  }
+  let q_step = select(4u * u.q_stride, 1u, Q_INNER);
+  for (var step = 0u; step < u.k_steps; step++) {
+    //#unroll
+    for (var r = 0u; r < 4u * TILE_Q / LANES; r++) {
+      mine[r] = q[at_q[r]];
+      at_q[r] += q_step;
+    }
+    if (Q_INNER) {
+      //#unroll
+      for (var j = 0u; j < TILE_Q; j++) {
+        //#unroll
+        for (var c = 0u; c < 4u; c++) {
+          let v = subgroupBroadcast(mine[(4u * j + c) / LANES], (4u * j + c) % LANES);
+          f[j][c] = v.x;
+          f[TILE_Q + j][c] = v.y;
+          f[2u * TILE_Q + j][c] = v.z;
+          f[3u * TILE_Q + j][c] = v.w;
+        }
+      }
+    } else {
+      //#unroll
+      for (var i = 0u; i < 4u * TILE_Q; i++) {
+        f[i] = subgroupBroadcast(mine[i / LANES], i % LANES);
+      }
+    }
+    if (P_INNER) {
+      //#unroll
+      for (var i = 0u; i < TILE_P; i++) {
+        let v = p[at_p[i] + step];
+        //#unroll
+        for (var j = 0u; j < TILE_Q; j++) {
+          acc[i * TILE_Q + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_Q + j]);
+          acc[i * TILE_Q + j] = fma(vec4<f32>(v.y), f[TILE_Q + j], acc[i * TILE_Q + j]);
+          acc[i * TILE_Q + j] = fma(vec4<f32>(v.z), f[2u * TILE_Q + j], acc[i * TILE_Q + j]);
+          acc[i * TILE_Q + j] = fma(vec4<f32>(v.w), f[3u * TILE_Q + j], acc[i * TILE_Q + j]);
+        }
+      }
+    } else {
+      //#unroll
+      for (var i = 0u; i < TILE_P / 4u; i++) {
+        let v0 = p[at_p[i]];
+        let v1 = p[at_p[i] + u.p_stride];
+        let v2 = p[at_p[i] + 2u * u.p_stride];
+        let v3 = p[at_p[i] + 3u * u.p_stride];
+        at_p[i] += 4u * u.p_stride;
+        //#unroll
+        for (var c = 0u; c < 4u; c++) {
+          //#unroll
+          for (var j = 0u; j < TILE_Q; j++) {
+            acc[(4u * i + c) * TILE_Q + j] = fma(vec4<f32>(v0[c]), f[j], acc[(4u * i + c) * TILE_Q + j]);
+            acc[(4u * i + c) * TILE_Q + j] = fma(vec4<f32>(v1[c]), f[TILE_Q + j], acc[(4u * i + c) * TILE_Q + j]);
+            acc[(4u * i + c) * TILE_Q + j] = fma(vec4<f32>(v2[c]), f[2u * TILE_Q + j], acc[(4u * i + c) * TILE_Q + j]);
+            acc[(4u * i + c) * TILE_Q + j] = fma(vec4<f32>(v3[c]), f[3u * TILE_Q + j], acc[(4u * i + c) * TILE_Q + j]);
+          }
+        }
+      }
+    }
+  }
+  if (SWAPPED) {
+    //#unroll
+    for (var i = 0u; i < TILE_P / 4u; i++) {
+      let column = p_start + 4u * i;
+      //#unroll
+      for (var j = 0u; j < TILE_Q; j++) {
+        //#unroll
+        for (var c = 0u; c < 4u; c++) {
+          let row = q_start + 4u * j + c;
+          if (row < u.q_count && column < u.p_count) {
+            let sums = vec4<f32>(
+              acc[4u * i * TILE_Q + j][c],
+              acc[(4u * i + 1u) * TILE_Q + j][c],
+              acc[(4u * i + 2u) * TILE_Q + j][c],
+              acc[(4u * i + 3u) * TILE_Q + j][c],
+            );
+            store(sums, batch * u.q_count + row, column, u.p_count);
+          }
+        }
+      }
+    }
+  } else {
+    //#unroll
+    for (var i = 0u; i < TILE_P; i++) {
+      //#unroll
+      for (var j = 0u; j < TILE_Q; j++) {
+        let column = q_start + 4u * j;
+        if (p_start + i < u.p_count && column < u.q_count) {
+          store(acc[i * TILE_Q + j], batch * u.p_count + p_start + i, column, u.q_count);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The matrix product in register tiles whose lanes share one operand by broadcast: for software adapters.
+ *
+ * @module
+ */
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { release, run } from "../runtime/program.ts";
+import type { ShaderFile } from "../runtime/wgsl.ts";
+import { ACTIVATION_INCLUDES } from "./activation.ts";
+import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
+import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
+import { fitsVec4, type Operand, padOperand, up4 } from "./pad.ts";
+import type { MatmulShape } from "./shape.ts";
+
+const SUBGROUP: ShaderFile = {
+  file: "matmul/matmul_subgroup.wgsl",
+  source: subgroupSource,
+  includes: ACTIVATION_INCLUDES,
+};
+
+/** What WebGPU guarantees a grid in one direction. */
+const MAX_GRID = 65535;
+
+/** See matmul_subgroup.wgsl. */
+export interface SubgroupVariant {
+  readonly kind: "subgroup";
+  /** lanes of a subgroup */
+  readonly lanes: number;
+  /** false: lanes along the rows of y, b is broadcast; true: lanes along its columns, a is broadcast */
+  readonly swapped: boolean;
+  /** rows of a lane's operand; a multiple of 4 if it is [K, P] or swapped */
+  readonly tileP: number;
+  /** vec4s of the broadcast operand; 4 tileQ is a multiple of the lanes */
+  readonly tileQ: number;
+}
+
+function operandsOf(shape: MatmulShape, swapped: boolean): { p: Operand; q: Operand } {
+  const a = { batches: shape.batchesA, outer: shape.rows, inner: !shape.transposeA };
+  const b = { batches: shape.batchesB, outer: shape.columns, inner: shape.transposeB };
+  return swapped ? { p: b, q: a } : { p: a, q: b };
+}
+
+/** Where the vec4s of an operand lie. */
+function strides({ outer, inner }: Operand, k: number): { stride: number; batch: number } {
+  const stride = up4(inner ? k : outer) / 4;
+  return { stride, batch: stride * (inner ? outer : up4(k)) };
+}
+
+/** y = f(a b + bias) */
+export function runSubgroup(
+  a: TensorInfo,
+  b: TensorInfo,
+  shape: MatmulShape,
+  epilogue: Epilogue,
+  { lanes, swapped, tileP, tileQ }: SubgroupVariant,
+): TensorInfo {
+  const { batches, rows, columns, inner: k } = shape;
+  const { p, q } = operandsOf(shape, swapped);
+  const [pTensor, qTensor] = swapped ? [b, a] : [a, b];
+  const pPadded = fitsVec4(p, k) ? undefined : padOperand(pTensor, p, k);
+  const qPadded = fitsVec4(q, k) ? undefined : padOperand(qTensor, q, k);
+  const [pLayout, qLayout] = [strides(p, k), strides(q, k)];
+  let y = epilogue.addTo;
+  for (let first = 0; first < batches; first += MAX_GRID) {
+    const some = Math.min(MAX_GRID, batches - first);
+    [y] = run({
+      shader: SUBGROUP,
+      constants: {
+        ...epilogueConstants(epilogue),
+        LANES: lanes,
+        TILE_P: tileP,
+        TILE_Q: tileQ,
+        P_INNER: p.inner,
+        Q_INNER: q.inner,
+        SWAPPED: swapped,
+        ODD: columns % 4 !== 0,
+      },
+      inputs: [
+        pPadded ?? pTensor,
+        qPadded ?? qTensor,
+        epilogue.bias ?? pTensor,
+        epilogue.slopes ?? pTensor,
+      ],
+      outputs: [y ? { inPlace: y } : { shape: [...shape.batchShape, rows, columns] }],
+      uniforms: {
+        p_count: p.outer,
+        q_count: q.outer,
+        p_batches: p.batches,
+        p_batch: pLayout.batch,
+        p_stride: pLayout.stride,
+        q_batches: q.batches,
+        q_batch: qLayout.batch,
+        q_stride: qLayout.stride,
+        k_steps: up4(k) / 4,
+        first_batch: first,
+        add: epilogue.addTo ? 1 : 0,
+        alpha: epilogueAlpha(epilogue),
+      },
+      workgroups: [Math.ceil(p.outer / (tileP * lanes)), Math.ceil(q.outer / (4 * tileQ)), some],
+      flops: 2 * some * rows * columns * k,
+    });
+  }
+  if (pPadded) release(pPadded);
+  if (qPadded) release(qPadded);
+  return y!;
+}
