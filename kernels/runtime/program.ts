@@ -12,7 +12,7 @@ import { type AdapterTraits, adapterTraits } from "./device.ts";
 import type { Dispatch, Input } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import { compile } from "./pipeline.ts";
-import { packUniforms, type UniformMember } from "./uniforms.ts";
+import { packUniforms } from "./uniforms.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 
@@ -71,9 +71,6 @@ function fillWindow(
 ): GPUBuffer {
   const { device } = internals;
   const { offset = 0, size = source.size - (input.offset ?? 0) } = input;
-  if (size > WINDOW_BYTES) {
-    throw new RangeError(`Cannot bind a uniform window of ${size} bytes; expected at most ${WINDOW_BYTES}`);
-  }
   let scratch = windows.get(device);
   if (scratch === undefined) windows.set(device, scratch = new Map());
   let buffer = scratch.get(binding);
@@ -106,12 +103,7 @@ export function foldWorkgroups(count: number): [number, number] {
   return [Math.ceil(count / y), y];
 }
 
-function uploadUniforms(
-  internals: BackendInternals,
-  { shader, uniforms = {} }: Dispatch,
-  members: readonly UniformMember[],
-): GPUBuffer {
-  const bytes = packUniforms(shader.file, members, uniforms);
+function uploadUniforms(internals: BackendInternals, bytes: ArrayBuffer): GPUBuffer {
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM;
   const buffer = internals.bufferManager.acquireBuffer(bytes.byteLength, usage);
   internals.device.queue.writeBuffer(buffer, 0, bytes);
@@ -124,8 +116,7 @@ function isInput(input: TensorInfo | Input): input is Input {
 }
 
 /** @throws {RangeError} for what WebGPU would refuse, naming the shader */
-function check({ shader, outputs, workgroups }: Dispatch, limits: GPUSupportedLimits): void {
-  const most = limits.maxComputeWorkgroupsPerDimension;
+function check({ shader, outputs, workgroups }: Dispatch, inputs: readonly Input[], most: number): void {
   if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
     throw new RangeError(
       `Cannot run ${shader.file}: it has [${workgroups}] workgroups; expected 1 to ${most} in each dimension`,
@@ -136,21 +127,29 @@ function check({ shader, outputs, workgroups }: Dispatch, limits: GPUSupportedLi
     if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
     throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
   }
+  for (const { tensor, as, offset = 0, size = 4 * tf.util.sizeFromShape(tensor.shape) - offset } of inputs) {
+    if (as !== "uniform" || size <= WINDOW_BYTES) continue;
+    throw new RangeError(
+      `Cannot run ${shader.file}: a uniform window has ${size} bytes; expected at most ${WINDOW_BYTES}`,
+    );
+  }
 }
 
 /**
  * Records a dispatch.
  *
  * @returns the outputs, in order; an in-place one is the given tensor
- * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output or too many workgroups;
- * {TypeError} for uniforms that are not the struct's
+ * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, or
+ * a uniform window beyond 64 KiB; {TypeError} for uniforms that are not the struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
   const { device } = internals;
-  check(dispatch, device.limits);
-  const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
   const inputs = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
+  // All that may throw comes before the first buffer is taken.
+  check(dispatch, inputs, device.limits.maxComputeWorkgroupsPerDimension);
+  const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
+  const bytes = packUniforms(dispatch.shader.file, uniforms, dispatch.uniforms ?? {});
   const outputs = dispatch.outputs.map((output): TensorInfo =>
     "inPlace" in output ? output.inPlace : internals.makeTensorInfo(output.shape, output.dtype ?? "float32")
   );
@@ -169,9 +168,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   dispatch.outputs.forEach(({ offset, size }, i) =>
     resources.push({ buffer: bufferOf(outputs[i]), offset, size })
   );
-  if (uniforms.length > 0 || dispatch.uniforms !== undefined) {
-    resources.push({ buffer: uploadUniforms(internals, dispatch, uniforms) });
-  }
+  if (bytes.byteLength > 0) resources.push({ buffer: uploadUniforms(internals, bytes) });
   const bindGroup = device.createBindGroup({
     layout,
     entries: resources.map((resource, binding) => ({ binding, resource })),

@@ -62,15 +62,16 @@ export function packUniforms(
   const view = new DataView(bytes);
   members.forEach(({ name, type }, i) => {
     const given = values[name];
-    if (given === undefined) throw new TypeError(wrong(name, "missing", `a ${type}`));
+    const wanted = type === "u32" ? "a u32" : `an ${type}`;
+    if (given === undefined) throw new TypeError(wrong(name, "missing", wanted));
     if (type === "f32") {
       view.setFloat32(4 * i, typeof given === "number" ? given : given.f32, true);
       return;
     }
-    if (typeof given !== "number") throw new TypeError(wrong(name, `the f32 ${given.f32}`, `a ${type}`));
+    if (typeof given !== "number") throw new TypeError(wrong(name, `the f32 ${given.f32}`, wanted));
     const [min, max] = RANGES[type];
     if (!Number.isInteger(given) || given < min || given > max) {
-      throw new RangeError(wrong(name, String(given), `a ${type}`));
+      throw new RangeError(wrong(name, String(given), wanted));
     }
     view.setUint32(4 * i, given, true); // the low 32 bits are the same for both types
   });

@@ -1,0 +1,244 @@
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { initializeDevice } from "../../../kernels/runtime/device.ts";
+import { backendInternals } from "../../../kernels/runtime/program.ts";
+import { type Constants, expandLines, expandShader, shaderKey } from "../../../kernels/runtime/wgsl.ts";
+
+const expand = (source: string, constants?: Constants, includes?: Record<string, string>) =>
+  expandShader({ file: "op/op.wgsl", source, includes }, constants);
+
+/** The lines without indentation and empty ones. */
+const lines = (text: string) => text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+
+function assertRefused(
+  message: string,
+  source: string,
+  constants?: Constants,
+  includes?: Record<string, string>,
+) {
+  assertThrows(() => expand(source, constants, includes), SyntaxError, message);
+}
+
+Deno.test("constants take their literal's type", () => {
+  const source = [
+    "const A = 4u;",
+    "const B: i32 = -1i; // signed",
+    "const C = 0.5f;",
+    "const D = 1.5;",
+    "const E = true;",
+    "const F: u32 = 3;",
+  ].join("\n");
+  assertEquals(lines(expand(source, { A: 16, B: 7, C: 2, D: 3, E: false, F: 5 })), [
+    "const A = 16u;",
+    "const B: i32 = 7i; // signed",
+    "const C = 2.0f;",
+    "const D = 3.0;",
+    "const E = false;",
+    "const F: u32 = 5;",
+  ]);
+  assertEquals(expand(source, { C: 0.25 }), source.replace("0.5f", "0.25f"));
+  assertEquals(expand(source, { E: 0 }), source.replace("true", "false"));
+});
+
+Deno.test("without directives and constants the source stays as it is", () => {
+  const source = "// a comment\nconst A = 4u;\n\nfor (var i = 0u; i < A; i++) {\n}\n";
+  assertEquals(expand(source), source);
+});
+
+Deno.test("a constant that the file lacks is refused", () => {
+  assertRefused("Cannot expand op/op.wgsl:1: there is no const TILE to set", "const TILE_M = 4u;", {
+    TILE: 1,
+  });
+});
+
+Deno.test("the key has the file and every constant, in any order", () => {
+  const shader = { file: "a.wgsl", source: "" };
+  assertEquals(shaderKey(shader, { A: 1, B: true }), shaderKey(shader, { B: true, A: 1 }));
+  const keys = [
+    shaderKey(shader, {}),
+    shaderKey(shader, { A: 1 }),
+    shaderKey(shader, { A: 2 }),
+    shaderKey(shader, { A: 1, B: 2 }),
+    shaderKey({ file: "b.wgsl", source: "" }, { A: 1 }),
+  ];
+  assertEquals(new Set(keys).size, keys.length);
+});
+
+Deno.test("includes are pasted once, within includes too", () => {
+  const includes = { "a.wgsl": '//#include "b.wgsl"\nfn a() {}', "b.wgsl": "fn b() {}" };
+  const source = '//#include "a.wgsl"\n  //#include "b.wgsl" // for c\nfn c() {}';
+  assertEquals(lines(expand(source, {}, includes)), ["fn b() {}", "fn a() {}", "fn c() {}"]);
+  const inACircle = {
+    "a.wgsl": '//#include "b.wgsl"\nfn a() {}',
+    "b.wgsl": '//#include "a.wgsl"\nfn b() {}',
+  };
+  assertEquals(lines(expand(source, {}, inACircle)), ["fn b() {}", "fn a() {}", "fn c() {}"]);
+});
+
+Deno.test("constants of an included file can be set and used", () => {
+  const includes = { "a.wgsl": "const N = 1u;" };
+  const source = '//#include "a.wgsl"\n//#unroll\nfor (var i = 0u; i < N; i++) {\n  f(i);\n}';
+  assertEquals(lines(expand(source, { N: 2 }, includes)), [
+    ...["const N = 2u;", "{", "f(0u);", "}"],
+    ...["{", "f(1u);", "}"],
+  ]);
+});
+
+Deno.test("an unknown include names its line", () => {
+  assertRefused("op/op.wgsl:2: no file b.wgsl was given to include", '\n//#include "b.wgsl"');
+  assertRefused("a.wgsl:3: no file b.wgsl", '//#include "a.wgsl"', {}, {
+    "a.wgsl": '\n\n//#include "b.wgsl"',
+  });
+});
+
+Deno.test("every line tells where it comes from", () => {
+  const source = [
+    '//#include "a.wgsl"',
+    "const N = 2u;",
+    "//#unroll",
+    "for (var i = 0u; i < N; i++) {",
+    "  f(i);",
+    "}",
+  ];
+  const includes = { "a.wgsl": "x\ny" };
+  const origins = expandLines({ file: "op/op.wgsl", source: source.join("\n"), includes })
+    .map(({ text, file, number }) => `${text.trim()} ${file}:${number}`);
+  assertEquals(origins.slice(0, 5), [
+    "x a.wgsl:1",
+    "y a.wgsl:2",
+    "const N = 2u; op/op.wgsl:2",
+    "{ op/op.wgsl:4",
+    "f(0u); op/op.wgsl:5",
+  ]);
+});
+
+Deno.test("unrolled: start, step, expressions, declared types", () => {
+  const loop = (head: string) =>
+    lines(expand(`const N = 6u;\n//#unroll\n${head}\n  f(i);\n}`)).filter((line) => /^f/.test(line));
+  assertEquals(loop("for (var i = 0u; i < N; i++) {").length, 6);
+  assertEquals(loop("for (var i: u32 = 2u; i < N; i += 3u) {"), ["f(2u);", "f(5u);"]);
+  assertEquals(loop("for (var i = N / 4u; i < 2u * (N - 4u); i++) {"), ["f(1u);", "f(2u);", "f(3u);"]);
+  assertEquals(loop("for (var i = N; i < N; i++) {"), []);
+});
+
+Deno.test("unrolled: nested loops, the inner bound by the outer", () => {
+  const source = `//#unroll
+for (var i = 0u; i < 3u; i++) {
+  a[i] = x.i; // i
+  //#unroll
+  for (var j = i; j < 3u; j++) {
+    b[ij + i * 3u + j] = c;
+  }
+}
+done(i);`;
+  const body = expand(source);
+  assertEquals(lines(body).filter((line) => line.startsWith("a[")), [
+    "a[0u] = x.i; // 0u",
+    "a[1u] = x.i; // 1u",
+    "a[2u] = x.i; // 2u",
+  ]);
+  assertEquals(lines(body).filter((line) => line.startsWith("b[")), [
+    "b[ij + 0u * 3u + 0u] = c;",
+    "b[ij + 0u * 3u + 1u] = c;",
+    "b[ij + 0u * 3u + 2u] = c;",
+    "b[ij + 1u * 3u + 1u] = c;",
+    "b[ij + 1u * 3u + 2u] = c;",
+    "b[ij + 2u * 3u + 2u] = c;",
+  ]);
+  assertEquals(lines(body).at(-1), "done(i);");
+});
+
+Deno.test("unrolled: a brace in a comment does not count", () => {
+  const source = "//#unroll\nfor (var i = 0u; i < 2u; i++) {\n  f(i); // }\n  if (g) {\n    h(i);\n  }\n}";
+  assertEquals(lines(expand(source)).filter((line) => line.startsWith("h")), ["h(0u);", "h(1u);"]);
+});
+
+Deno.test("malformed loops name their line", () => {
+  assertRefused("op/op.wgsl:2: //#unroll wants", "\n//#unroll\nwhile (true) {\n}");
+  assertRefused("op/op.wgsl:1: //#unroll wants", "//#unroll");
+  assertRefused(
+    "op/op.wgsl:2: the loop is never closed",
+    "//#unroll\nfor (var i = 0u; i < 2u; i++) {\n  f(i);",
+  );
+  assertRefused(
+    "op/op.wgsl:4: the brace that ends",
+    "//#unroll\nfor (var i = 0u; i < 2u; i++) {\n  f(i);\n} g();",
+  );
+  assertRefused('op/op.wgsl:2: M in "M" is no constant', "//#unroll\nfor (var i = 0u; i < M; i++) {\n}");
+  assertRefused("is no constant", "const N = N;\n//#unroll\nfor (var i = 0u; i < N; i++) {\n}");
+  assertRefused("is no constant", "const N = f(2);\n//#unroll\nfor (var i = 0u; i < N; i++) {\n}");
+  assertRefused("lacks a parenthesis", "//#unroll\nfor (var i = 0u; i < (2u; i++) {\n}");
+  assertRefused("the loop's step is 0", "//#unroll\nfor (var i = 0u; i < 2u; i += 0u) {\n}");
+  const included = { "a.wgsl": "\n//#unroll\nfor (var i = 0u; i < M; i++) {\n}" };
+  assertRefused("Cannot expand a.wgsl:3: M in", '//#include "a.wgsl"', {}, included);
+});
+
+// The files themselves.
+
+const ROOT = new URL("../../../", import.meta.url).pathname;
+
+/** Files below a folder, by path from the root. */
+function* filesBelow(folder: string, ending: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(ROOT + folder)) {
+    if (isDirectory) yield* filesBelow(`${folder}/${name}`, ending);
+    else if (name.endsWith(ending)) yield `${folder}/${name}`;
+  }
+}
+
+const read = (path: string) => Deno.readTextFileSync(ROOT + path);
+const SHADERS = [...filesBelow("kernels", ".wgsl")];
+/** Included under a name that stands for two files. */
+const ALIASES: Record<string, string[]> = {
+  "elements.wgsl": ["kernels/runtime/elements_vec4.wgsl", "kernels/runtime/elements_f32.wgsl"],
+};
+
+/** The sources of what a shader may include: its own folder's file first, then any of that name. */
+function includesOf(path: string, choice: number): Record<string, string> {
+  const folder = path.replace(/[^/]*$/, "");
+  const named = SHADERS.toSorted((a, b) => Number(a.startsWith(folder)) - Number(b.startsWith(folder)))
+    .map((file) => [file.replace(/^.*\//, ""), read(file)]);
+  const aliases = Object.entries(ALIASES).map(([name, files]) => [name, read(files[choice])]);
+  return Object.fromEntries([...named, ...aliases]);
+}
+
+Deno.test("there are shaders", () => assert(SHADERS.length > 10));
+
+Deno.test("every .wgsl file compiles with its loops and constants as they stand, and unrolled", async () => {
+  await initializeDevice();
+  const { device } = backendInternals();
+  for (const path of SHADERS) {
+    const source = read(path);
+    const choices = source.includes('"elements.wgsl"') ? [0, 1] : [0];
+    for (const choice of choices) {
+      const shader = { file: path, includes: includesOf(path, choice) };
+      const plain = expandShader({ ...shader, source: source.replaceAll("//#unroll", "// ") });
+      for (const code of [plain, expandShader({ ...shader, source })]) {
+        device.pushErrorScope("validation");
+        const module = device.createShaderModule({ code, label: path });
+        const error = await device.popErrorScope();
+        const { messages } = await module.getCompilationInfo();
+        assertEquals([error?.message, ...messages.map(({ message }) => message)], [undefined], path);
+      }
+    }
+  }
+});
+
+Deno.test("every binding ends in a comment with its shape; heads are short; no template in WGSL", () => {
+  for (const path of SHADERS) {
+    const source = read(path);
+    assert(!source.includes("${"), path);
+    const head = source.split("\n").findIndex((line) => !line.startsWith("//") || line.startsWith("//#"));
+    assert(head >= 1 && head <= 15, `${path} begins with ${head} lines of comment; expected 1 to 15`);
+    for (
+      const line of source.split("\n").filter((line) => /@binding/.test(line) && !/: \w*Uniforms;/.test(line))
+    ) {
+      assert(/;\s*\/\/ .*\[.*\]/.test(line), `${path}: no shape behind ${line}`);
+    }
+  }
+});
+
+Deno.test("no shader in TypeScript", () => {
+  const marker = "@" + "compute";
+  for (const folder of ["kernels", "models", "tasks", "data", "tests"]) {
+    for (const path of filesBelow(folder, ".ts")) assertNotEquals(read(path).includes(marker), true, path);
+  }
+});
