@@ -66,13 +66,7 @@ async function initialize(): Promise<AdapterRecord> {
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: limits,
   });
-  device.addEventListener("uncapturederror", (event) => {
-    const { error } = event as unknown as { error: { message: string } };
-    endRun(`WebGPU refused a command: ${error.message.trim()}`);
-  });
-  device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed") endRun(`the device was lost: ${message || reason}`);
-  });
+  endRunOnErrors(device);
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
   await tf.setBackend("webgpu");
@@ -120,7 +114,22 @@ export function adapterTraits({ adapterInfo, features }: GPUDevice): AdapterTrai
   };
 }
 
-/** Raises an error that nothing catches: results after it would be wrong. */
+/** Ends the run when a command is refused or the device is lost, unless it was destroyed on purpose. */
+export function endRunOnErrors(device: GPUDevice): void {
+  device.addEventListener("uncapturederror", (event) => {
+    const { error } = event as unknown as { error: { message: string } | string }; // Deno hands out both
+    endRun(`WebGPU refused a command: ${(typeof error === "string" ? error : error.message).trim()}`);
+  });
+  device.lost.then(({ reason, message }) => {
+    if (reason !== "destroyed") endRun(`the device was lost: ${message || reason}`);
+  });
+}
+
+let ending = false;
+
+/** Raises an error that nothing catches: results after it would be wrong. What follows from it is not told. */
 export function endRun(message: string): void {
+  if (ending) return;
+  ending = true;
   reportError(new Error(`Cannot go on computing: ${message}`));
 }

@@ -14,9 +14,10 @@ export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLik
   for (let i = 0; i < expected.length; i++) {
     scale = Math.max(scale, Math.abs(expected[i]));
     const difference = Math.abs(actual[i] - expected[i]);
-    if (!(difference <= largest)) largest = difference;
+    if (Number.isNaN(difference)) return Infinity;
+    largest = Math.max(largest, difference);
   }
-  return Number.isFinite(largest) ? largest / scale : Infinity;
+  return largest / scale;
 }
 
 /** The values of tensors, in order; the tensors stay the caller's. */

@@ -43,11 +43,9 @@ function create(device: GPUDevice, shader: ShaderFile, constants: Constants, lab
     compute: { module, entryPoint: "main" },
   });
   const layout = pipeline.getBindGroupLayout(0);
-  device.popErrorScope().then(async (error) => {
+  device.popErrorScope().then((error) => {
     if (error === null) return;
-    const { messages } = await module.getCompilationInfo();
-    const message = messages.find(({ type }) => type === "error");
-    const line = message && lines[message.lineNum - 1];
+    const line = lines[Number(/wgsl:(\d+):/.exec(error.message)?.[1]) - 1];
     endRun(`${line ? `${line.file}:${line.number}` : label} does not compile: ${error.message.trim()}`);
   });
   return { pipeline, layout, uniforms };

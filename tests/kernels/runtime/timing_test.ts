@@ -1,0 +1,157 @@
+import * as tf from "@tensorflow/tfjs";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { register } from "../../../kernels/mod.ts";
+import { initializeDevice } from "../../../kernels/runtime/device.ts";
+import { backendInternals, release, run } from "../../../kernels/runtime/program.ts";
+import {
+  countDispatches,
+  type DispatchRecord,
+  median,
+  startTiming,
+  timeByDifference,
+  timeDispatches,
+  totalMs,
+} from "../../../kernels/runtime/timing.ts";
+import roundsSource from "./shaders/rounds.wgsl" with { type: "text" };
+
+await initializeDevice();
+register();
+
+const SHADER = { file: "shaders/rounds.wgsl", source: roundsSource };
+const SIZE = 4096;
+const x = tf.ones([SIZE]);
+
+function work(ROUNDS: number): void {
+  const [y] = run({
+    shader: SHADER,
+    constants: { ROUNDS },
+    inputs: [x],
+    outputs: [{ shape: [SIZE] }],
+    workgroups: [SIZE / 8],
+    flops: SIZE * ROUNDS,
+  });
+  release(y);
+}
+work(1); // uploads and compiles
+work(1024);
+
+/** No two commands overlap, and none is outside the whole. */
+function assertInOrder(records: readonly DispatchRecord[]): void {
+  assertEquals(records[0].start, 0);
+  records.forEach(({ start, ns }, i) => {
+    assert(ns >= 0 && start >= 0, `record ${i}: start ${start}, ${ns} ns`);
+    const next = records[i + 1];
+    if (next) {
+      assert(start + ns <= next.start, `record ${i} ends at ${start + ns}, the next begins at ${next.start}`);
+    }
+  });
+}
+
+Deno.test("a record for each dispatch: ours, tfjs's own, copies", async () => {
+  const a = tf.ones([64, 1024]);
+  const b = tf.add(a, a);
+  const { value, records } = await timeDispatches(async () => {
+    work(1024);
+    const sum = tf.add(a, b);
+    const values = await sum.data(); // copies to where it can be read
+    sum.dispose();
+    return values[5];
+  });
+  assertEquals(value, 3);
+  assertEquals(records.map(({ kind }) => kind), ["ours", "stock", "copy"]);
+  const [ours, stock, copy] = records;
+  const { start: _start, ns: _ns, ...described } = ours;
+  assertEquals(described, {
+    kind: "ours",
+    name: "shaders/rounds.wgsl",
+    shapes: [[SIZE]],
+    variant: { ROUNDS: 1024 },
+    flops: SIZE * 1024,
+    bytes: 2 * 4 * SIZE,
+  });
+  assertEquals([stock.name, stock.shapes, stock.flops, stock.bytes], [
+    "BinaryOpProgram",
+    [],
+    undefined,
+    undefined,
+  ]);
+  assertEquals(copy.bytes, 2 * 4 * 64 * 1024);
+  assertInOrder(records);
+  tf.dispose([a, b]);
+});
+
+Deno.test("longer work takes longer; the parts are within the whole", async () => {
+  const { records } = await timeDispatches(() => {
+    for (let i = 0; i < 10; i++) {
+      work(1);
+      work(1024);
+    }
+  });
+  assertInOrder(records);
+  const times = (ROUNDS: number) =>
+    records.filter(({ variant }) => variant.ROUNDS === ROUNDS).map(({ ns }) => ns);
+  assertEquals(times(1).length, 10);
+  assert(median(times(1024)) > 4 * median(times(1)), `${times(1024)} and ${times(1)}`);
+  const last = records[records.length - 1];
+  assert(totalMs(records) <= (last.start + last.ns) / 1e6);
+});
+
+Deno.test("more dispatches than a query set holds", async () => {
+  const { records } = await timeDispatches(() => {
+    for (let i = 0; i < 2100; i++) work(1);
+  });
+  assertEquals(records.length, 2100);
+  assertInOrder(records);
+});
+
+Deno.test("a session without commands", async () => {
+  assertEquals(await timeDispatches(() => 7), { value: 7, records: [] });
+});
+
+Deno.test("one session at a time; a failed one leaves nothing behind", async () => {
+  const session = startTiming();
+  assertThrows(() => startTiming(), Error, "Cannot hook commands: a timing or counting session runs already");
+  session.cancel();
+  await assertRejects(
+    () =>
+      timeDispatches(() => {
+        work(1);
+        throw new RangeError("no");
+      }),
+    RangeError,
+    "no",
+  );
+  assert(!Object.hasOwn(backendInternals(), "ensureCommandEncoderReady"));
+  const { records } = await timeDispatches(() => work(1));
+  assertEquals(records.length, 1);
+});
+
+Deno.test("dispatches and copies are counted", () => {
+  const filter = tf.ones<tf.Rank.R4>([1, 1, 4, 4]);
+  const image = tf.ones<tf.Rank.R4>([1, 2, 2, 4]);
+  tf.dispose([tf.conv2d(image, filter, 1, 0), tf.add(x, x)]); // uploads
+  const { value, ...counts } = countDispatches(() => {
+    work(1);
+    work(1);
+    tf.dispose([tf.conv2d(image, filter, 1, 0), tf.add(x, x)]);
+    return 5;
+  });
+  assertEquals(value, 5);
+  assertEquals([counts.ours, counts.stock], [3, 1]);
+  assertEquals(countDispatches(() => {}), { value: undefined, ours: 0, stock: 0, copies: 0 });
+  tf.dispose([filter, image]);
+});
+
+Deno.test("by difference: the time of a run without the wait", async () => {
+  const [short, long] = [
+    await timeByDifference(() => work(1), 10),
+    await timeByDifference(() => work(2048), 10),
+  ];
+  assert(long > short, `${long} and ${short} ms`);
+});
+
+Deno.test("the median", () => {
+  assertEquals(median([3]), 3);
+  assertEquals(median([9, 1, 5]), 5);
+  assertEquals(median([1, 2, 10, 4]), 3);
+});
