@@ -17,7 +17,8 @@ import {
 } from "./run/evaluation.ts";
 import { writeTextAtomic } from "./run/files.ts";
 import { writePredictions } from "./run/predictions.ts";
-import { openSplits, requireWritable, startDevice } from "./run/session.ts";
+import { startDevice } from "./run/device.ts";
+import { openSplits, requireWritable } from "./run/session.ts";
 import { comparisonTable } from "./run/table.ts";
 
 const command = defineCommand({

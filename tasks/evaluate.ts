@@ -8,7 +8,8 @@ import { defineCommand, runTask } from "./run/cli.ts";
 import { loadCheckpoint } from "./run/checkpoint.ts";
 import { metricsLines, predictCheckpoint } from "./run/evaluation.ts";
 import { scoreFrames } from "./run/inference.ts";
-import { openSplits, requireWritable, startDevice } from "./run/session.ts";
+import { startDevice } from "./run/device.ts";
+import { openSplits, requireWritable } from "./run/session.ts";
 import { textTable } from "./run/table.ts";
 import { writePredictions } from "./run/predictions.ts";
 

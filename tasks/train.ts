@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { HINT_FLAGS } from "./run/hint_flags.ts";
+import { withInitialWeights } from "./run/init.ts";
 import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
@@ -46,6 +48,13 @@ const command = defineCommand({
       placeholder: "FILE",
       description: "CNN checkpoint: the frozen backbone of rnn, transformer",
     },
+    init: {
+      type: "string",
+      placeholder: "FILE",
+      description: "pretrained backbone: .pth, .pkl, .h5, .npz or .safetensors",
+    },
+    ...HINT_FLAGS,
+    newHead: { type: "boolean", description: "replace the classifier of --init by a random one" },
     seed: { type: "integer", min: 0, description: "of weights, order, augmentation and dropout (default 1)" },
     epochs: { type: "integer", min: 1, description: "instead of the preset's" },
     batchSize: {
@@ -62,6 +71,7 @@ const command = defineCommand({
   examples: [
     "deno task train cnn --data Aff-Wild2",
     "deno task train rnn --data Aff-Wild2 --backbone out/cnn/cnn.safetensors",
+    "deno task train cnn --data Aff-Wild2 --init resnet50_ft_dag.pth --new-head",
     "deno task train --run runs/paper/all_three.json --set recipe.lr=1e-3 --seed 2",
   ],
 });
@@ -75,6 +85,9 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
     labelSet,
     preset,
     backbone,
+    init,
+    graph,
+    convention,
     seed,
     epochs,
     batchSize,
@@ -85,11 +98,15 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
     window,
   } = options;
   const architecture = (key: string) => `models.${network}.architecture.${key}`;
-  const flags: [string, string | number | undefined][] = [
+  const flags: [string, string | number | boolean | undefined][] = [
     ["data.root", data],
     ["data.labelSet", labelSet],
     ["preset", preset],
     ["backbone", backbone],
+    ["init.file", init],
+    ["init.graph", graph],
+    ["init.convention", convention],
+    ["init.newHead", options.newHead || undefined],
     ["seed", seed],
     ["recipe.epochs", epochs],
     ["recipe.batchSize", batchSize],
@@ -126,7 +143,7 @@ async function configure(options: TrainOptions): Promise<ResolvedRun> {
 }
 
 await runTask(command, Deno.args, async (options, context) => {
-  const run = await configure(options);
+  const run = await withInitialWeights(await configure(options));
   const out = options.out ?? `out/${run.name}`;
   if (options.resume && options.overwrite) {
     throw new UserError(

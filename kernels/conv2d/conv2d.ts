@@ -4,7 +4,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { type Activation, ACTIVATION_INCLUDE, activationCode } from "../matmul/activation.ts";
+import { type Activation, ACTIVATION_INCLUDES, activationCode } from "../matmul/activation.ts";
 import type { Output } from "../runtime/dispatch.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
@@ -24,11 +24,11 @@ export type { Conv2dGeometry } from "./conv2d_geometry.ts";
 export { candidates, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
 
 const FORWARD: Record<string, ShaderFile> = {
-  subgroup: { file: "conv2d/conv2d_fwd.wgsl", source: forwardSource, includes: ACTIVATION_INCLUDE },
+  subgroup: { file: "conv2d/conv2d_fwd.wgsl", source: forwardSource, includes: ACTIVATION_INCLUDES },
   workgroup: {
     file: "conv2d/conv2d_fwd_tiled.wgsl",
     source: forwardTiledSource,
-    includes: ACTIVATION_INCLUDE,
+    includes: ACTIVATION_INCLUDES,
   },
 };
 const BACKWARD_INPUT: Record<string, ShaderFile> = {

@@ -3,24 +3,26 @@
  *
  * @module
  */
-import { CnnNetwork, isBackboneParameter, type Network } from "../networks.ts";
+import { CnnNetwork, isBackboneParameter, type Network, type Sizes } from "../networks.ts";
 import type { PretrainedResNet50 } from "./backbone.ts";
 import { GRAPHS } from "./identify.ts";
 
+/** What the file has for a classifier, in words. */
+function headOf({ classes }: PretrainedResNet50): string {
+  return classes === undefined ? "no classifier" : `a classifier of ${classes} classes`;
+}
+
 /**
- * Sets a network's backbone, and the CNN's classifier where it has as many classes.
+ * Refuses weights of another width or graph, and, without `newHead`, of another classifier.
  *
- * @param newHead keep the network's random classifier where the file has another one or none
- * @returns what was done, in lines for the log
- * @throws {Error} if the width, the graph or, without `newHead`, the classifier is another
+ * @throws {Error} giving both
  */
-export function loadPretrained(
-  network: Network,
+export function requireFits(
+  architecture: Sizes & { readonly classes?: number },
   pretrained: PretrainedResNet50,
-  { newHead = false } = {},
-): string[] {
-  const { path, width, graph, classes, convention, tensors, identity, ignored } = pretrained;
-  const { architecture } = network;
+  newHead: boolean,
+): void {
+  const { path, width, graph, classes } = pretrained;
   const wantedGraph = architecture.graph ?? "caffe";
   if (width !== architecture.width) {
     throw new Error(
@@ -32,24 +34,40 @@ export function loadPretrained(
       `Cannot load ${path}: its graph is ${GRAPHS[graph]}; the network's is ${GRAPHS[wantedGraph]}`,
     );
   }
+  const wanted = architecture.classes;
+  if (architecture.network === "cnn" && wanted !== undefined && classes !== wanted && !newHead) {
+    throw new Error(
+      `Cannot load ${path}: it has ${headOf(pretrained)} but the network has one of ${wanted}; ` +
+        "pass --new-head to begin with a random classifier",
+    );
+  }
+}
+
+/**
+ * Sets a network's backbone, and the CNN's classifier where it has as many classes.
+ *
+ * @param newHead keep the network's random classifier where the file has another one or none
+ * @returns what was done, in lines for the log
+ * @throws {Error} if the width, the graph or, without `newHead`, the classifier is another
+ */
+export function loadPretrained(network: Network, pretrained: PretrainedResNet50, newHead = false): string[] {
+  const { architecture } = network;
+  requireFits(architecture, pretrained, newHead);
+  const { path, width, graph, classes, convention, tensors, identity, ignored } = pretrained;
   const lines = [
     `${path}: ${identity.description}, width ${width}, graph ${graph}, input convention ${convention.name}` +
     (ignored.length > 0 ? `; ${ignored.length} tensors beside the model ignored (${ignored[0]}, ...)` : ""),
   ];
-  const hasHead = network instanceof CnnNetwork && classes === architecture.classes;
-  const theirs = classes === undefined ? "no classifier" : `a classifier of ${classes} classes`;
-  if (network instanceof CnnNetwork && !hasHead) {
-    if (!newHead) {
-      throw new Error(
-        `Cannot load ${path}: it has ${theirs} but the network has one of ${architecture.classes}; ` +
-          "pass --new-head to begin with a random classifier",
-      );
-    }
+  const isCnn = network instanceof CnnNetwork;
+  const hasHead = isCnn && classes === architecture.classes;
+  if (isCnn && !hasHead) {
     lines.push(
-      `${path}: it has ${theirs}; the network begins with a random one of ${architecture.classes} classes`,
+      `${path}: it has ${
+        headOf(pretrained)
+      }; the network begins with a random one of ${architecture.classes} classes`,
     );
-  } else if (!(network instanceof CnnNetwork) && classes !== undefined) {
-    lines.push(`${path}: its ${theirs.slice(2)} is not used; the network has a head of its own`);
+  } else if (!isCnn && classes !== undefined) {
+    lines.push(`${path}: ${headOf(pretrained)} in it is not used; the network has a head of its own`);
   }
   const accepted = (name: string) => hasHead || isBackboneParameter(name);
   network.parameters.load(new Map([...tensors].filter(([name]) => accepted(name))), accepted);

@@ -106,6 +106,14 @@ export function toFloat32({ dtype, data }: HostTensor): Float32Array<ArrayBuffer
   return Float32Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
+/** A tensor's values as numbers; 64-bit integers beyond 2^53 are rounded. */
+export function toFloat64(tensor: HostTensor): Float64Array<ArrayBuffer> {
+  return Float64Array.from(
+    tensor.dtype === "BF16" ? toFloat32(tensor) : tensor.data as ArrayLike<number | bigint>,
+    Number,
+  );
+}
+
 /** A stored tensor whose values are another's, changed; `data` is that tensor's values as 32-bit floats. */
 export function mapTensor(
   tensor: StoredTensor,

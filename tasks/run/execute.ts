@@ -10,18 +10,13 @@ import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
+import { startDevice } from "./device.ts";
+import { openInitialWeights } from "./init.ts";
 import { scoreFrames } from "./inference.ts";
 import { writePredictions } from "./predictions.ts";
 import { differingKeys, readRecord, readVersions, RecordFile, type RunRecord } from "./record.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
-import {
-  frameOptions,
-  loadNetworkCheckpoint,
-  openSplits,
-  requireWritable,
-  runTraining,
-  startDevice,
-} from "./session.ts";
+import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
 import type { Splits } from "./training.ts";
 
 /** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
@@ -176,22 +171,23 @@ async function trainNetworks(
   const probabilities = new Map<NetworkName, Float32Array>();
   const { seed, data: { labelSet }, checkpoint: { everySteps } } = run;
   const convention = conventionOf(run);
+  using init = await openInitialWeights(run);
   let backbone = run.backbone === null ? undefined : await loadNetworkCheckpoint(run.backbone, ["cnn"]);
   for (const network of networksOf(run)) {
     const { architecture: sizes, recipe } = run.models[network]!;
     const architecture: Architecture = { ...sizes, classes: splits.train.classNames.length };
     const path = `${out}/${network}.safetensors`;
     const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
-    if (network !== "cnn" && backbone === undefined && resume === undefined) {
+    if (network !== "cnn" && backbone === undefined && init === undefined && resume === undefined) {
       throw new UserError(
-        `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint`,
+        `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
       );
     }
     const options = frameOptions({ architecture, convention }, context);
     const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
     const record = (epochs: Checkpoint["history"]) =>
       file.updateNetwork(network, { checkpoint: path, epochs });
-    const start = { resume, backbone };
+    const start = { resume, backbone, init };
     const result = await runTraining(configuration, splits, path, start, context, options, record);
     if (result.interrupted) return { probabilities, interrupted: true };
     const trained = await loadCheckpoint(path);

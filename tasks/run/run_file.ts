@@ -6,7 +6,7 @@
  */
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
-import { EXPR_CONVENTION, type InputConvention, VGGFACE2_CONVENTION } from "../../data/input_convention.ts";
+import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
 import { type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
@@ -32,7 +32,8 @@ const recipeSchema = z.strictObject({
   stride: positive,
 }).partial();
 
-const backbone = { width: z.int().min(4), size: z.int().min(32) };
+const graph = z.enum(["caffe", "torchvision"]);
+const backbone = { width: z.int().min(4), size: z.int().min(32), graph };
 const embedding = { embedding: z.int().min(4) };
 const architectures = {
   cnn: z.strictObject({ ...backbone }).partial(),
@@ -74,7 +75,16 @@ const runSchema = z.strictObject({
     /** whether the record's fingerprint covers the bytes of all images */
     hashImages: z.boolean().default(false),
   }),
-  convention: z.enum(["expr", "vggface2"]).default("expr"),
+  /** weights that are given bring their own */
+  convention: z.enum(["expr", "vggface2", "imagenet"]).default("expr"),
+  /** pretrained weights of the backbone, in any format */
+  init: z.strictObject({
+    file: z.string().min(1),
+    graph: graph.optional(),
+    convention: z.enum(Object.keys(CONVENTIONS)).optional(),
+    newHead: z.boolean().default(false),
+    sha256: z.string().optional(),
+  }).nullable().default(null),
   /** a CNN's checkpoint: the frozen backbone, where the run trains no CNN itself */
   backbone: z.string().nullable().default(null),
   /** for all networks; a network's own recipe comes on top */
@@ -112,7 +122,7 @@ export function networksOf(run: ResolvedRun): NetworkName[] {
 
 /** The input convention of a run. */
 export function conventionOf(run: Pick<ResolvedRun, "convention">): InputConvention {
-  return run.convention === "expr" ? EXPR_CONVENTION : VGGFACE2_CONVENTION;
+  return CONVENTIONS[run.convention];
 }
 
 /**

@@ -17,17 +17,18 @@ import {
   NETWORK_TITLES,
   type TemporalNetwork,
 } from "../../models/networks.ts";
+import { loadPretrained } from "../../models/weights/load.ts";
 import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
 import { hashTensors } from "./fingerprint.ts";
+import type { InitialWeights } from "./init.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { train, type TrainingResult } from "./trainer.ts";
 import { cnnRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
 
-export { startDevice } from "./device.ts";
 export { requireWritable } from "./files.ts";
 
 /** Decoded images up to this size are kept in memory between epochs. */
@@ -90,12 +91,12 @@ export function frameOptions(
  * @throws {UserError} if the checkpoint is of another scale or input convention
  */
 export function loadBackbone(network: Network, cnn: Checkpoint, convention: InputConvention): void {
-  const { architecture } = network;
-  if (cnn.architecture.width !== architecture.width || cnn.convention.name !== convention.name) {
-    throw new UserError(
-      `Cannot use ${cnn.path} as the backbone: it has width ${cnn.architecture.width} and input convention ` +
-        `${cnn.convention.name}; this run wants width ${architecture.width} and ${convention.name}`,
-    );
+  const describe = ({ width, graph = "caffe" }: Architecture, { name }: InputConvention) =>
+    `width ${width}, graph ${graph} and input convention ${name}`;
+  const given = describe(cnn.architecture, cnn.convention);
+  const wanted = describe(network.architecture, convention);
+  if (given !== wanted) {
+    throw new UserError(`Cannot use ${cnn.path} as the backbone: it has ${given}; this run wants ${wanted}`);
   }
   const weights = [...cnn.weights].filter(([name]) => isBackboneParameter(name));
   network.parameters.load(new Map(weights), isBackboneParameter);
@@ -109,7 +110,7 @@ export function featureFolder(checkpoint: string): string {
 /**
  * Trains one network and keeps its checkpoint at `path`.
  *
- * @param start a trained CNN for a temporal network's backbone, and a checkpoint to go on from
+ * @param start a trained CNN for a temporal network's backbone, pretrained weights, and a checkpoint to go on from
  * @param onEpoch called after each epoch with all of them
  * @throws {UserError} if the checkpoint is of another model; {DivergenceError} if the loss is not finite
  */
@@ -117,13 +118,13 @@ export async function runTraining(
   configuration: RunConfiguration,
   splits: Splits,
   path: string,
-  start: { backbone?: Checkpoint; resume?: Checkpoint },
+  start: { backbone?: Checkpoint; init?: InitialWeights; resume?: Checkpoint },
   context: Context,
   options: FrameOptions,
   onEpoch: (history: readonly EpochRecord[]) => Promise<void>,
 ): Promise<RunResult> {
   const { architecture, recipe, convention, seed } = configuration;
-  const { backbone, resume } = start;
+  const { backbone, init, resume } = start;
   if (resume !== undefined) requireSameArchitecture(resume, architecture);
   const network = createNetwork(architecture, seed);
   const stores: FeatureStore[] = [];
@@ -131,6 +132,9 @@ export async function runTraining(
   try {
     if (resume !== undefined) network.parameters.load(resume.weights);
     else if (backbone !== undefined) loadBackbone(network, backbone, convention);
+    else if (init) {
+      loadPretrained(network, init.pretrained, init.newHead).forEach((line) => context.log(line));
+    }
     if (network instanceof CnnNetwork) {
       run = cnnRun(network, splits, recipe, seed, options);
     } else {
