@@ -1,0 +1,129 @@
+/** Every format's reader against what Python wrote: tests/golden/make_weights.py. */
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { WeightsFile } from "../../../models/weights/file.ts";
+import { openWeights } from "../../../models/weights/open.ts";
+import { readBytes } from "../../../models/weights/source.ts";
+import { Cursor, MemorySource } from "../../../models/weights/source.ts";
+import { toFloat32, toFloat64 } from "../../../models/weights/tensor.ts";
+import { EXPECTED, type ExpectedTensor, goldenBytes, goldenPath } from "../../golden/weights.ts";
+
+const DTYPES: Readonly<Record<string, string>> = {
+  float64: "F64",
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  int64: "I64",
+  int32: "I32",
+  int16: "I16",
+  int8: "I8",
+  uint8: "U8",
+  bool: "BOOL",
+};
+
+function assertTensor(file: WeightsFile, name: string, expected: ExpectedTensor, dtype: string): void {
+  const stored = file.tensors.get(name)!;
+  const tensor = stored.read();
+  assertEquals([stored.dtype, stored.shape], [tensor.dtype, tensor.shape], name);
+  assertEquals([tensor.dtype, tensor.shape], [dtype, expected.shape], name);
+  const values = dtype === "I64" ? Array.from(tensor.data, String) : Array.from(toFloat64(tensor));
+  assertEquals(values, expected.values.map((value) => dtype === "I64" ? value : Number(value)), name);
+}
+
+for (const [name, format] of [["odd_zip.pth", "PyTorch zip"], ["odd_old.pth", "PyTorch old pickle stream"]]) {
+  Deno.test(`${name}: every dtype, view and stride of a ${format}, in nested dicts`, async () => {
+    using file = await openWeights(goldenPath(name));
+    assertEquals(file.format, format);
+    assertEquals([...file.tensors.keys()], Object.keys(EXPECTED.odd));
+    for (const [tensor, expected] of Object.entries(EXPECTED.odd)) {
+      assertTensor(file, tensor, expected, DTYPES[expected.dtype]);
+    }
+    assertEquals(
+      new Set(file.groups),
+      new Set(["state_dict.", "optimizer.", "optimizer.state.", "optimizer.state.0."]),
+    );
+  });
+}
+
+/** The dtypes of make_weights.py's `make_arrays`. */
+const ARRAY_DTYPES: Readonly<Record<string, string>> = {
+  f8: "F64",
+  f4: "F32",
+  f2: "F16",
+  i8: "I64",
+  u1: "U8",
+  b1: "BOOL",
+  fortran: "F32",
+  big_endian: "F32",
+  scalar: "F32",
+  empty: "F32",
+};
+
+const ARRAY_FILES: [string, string, boolean][] = [
+  ["arrays_protocol0.pkl", "numpy pickle", false],
+  ["arrays_protocol2.pkl", "numpy pickle", true],
+  ["arrays_protocol5.pkl", "numpy pickle", false],
+  ["arrays.npz", "numpy npz", false],
+  ["arrays_compressed.npz", "numpy npz", true],
+  ["arrays.h5", "Keras HDF5", true],
+];
+
+for (const [name, format, hasLong] of ARRAY_FILES) {
+  Deno.test(`${name}: numpy's dtypes, orders and byte orders in a ${format}`, async () => {
+    using file = await openWeights(goldenPath(name));
+    assertEquals(file.format, format);
+    for (const [array, expected] of Object.entries(EXPECTED.arrays)) {
+      assertTensor(file, array, expected, ARRAY_DTYPES[array]);
+    }
+    assertEquals(file.tensors.size, Object.keys(EXPECTED.arrays).length + Number(hasLong));
+    if (hasLong) {
+      const { shape, data } = file.tensors.get("long")!.read();
+      assertEquals(shape, [45000]);
+      assertEquals(data, Uint8Array.from({ length: 45000 }, (_, i) => i));
+    }
+  });
+}
+
+Deno.test("formats are told by content, and anything else is named", async () => {
+  const cases: [number[], string][] = [
+    [[], "it begins with nothing"],
+    [[1, 2, 3], "it begins with 01 02 03, which is none of"],
+    [[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], "it begins with 1f 8b 08"],
+    [[...new TextEncoder().encode("<html>not found</html>")], "expected a file of weights"],
+  ];
+  for (const [bytes, reason] of cases) {
+    await assertRejects(() => openWeights(new MemorySource(Uint8Array.from(bytes), "x.pth")), Error, reason);
+  }
+  await assertRejects(() => openWeights("/nowhere/x.pth"), Error, "there is no file /nowhere/x.pth");
+  await assertRejects(() => openWeights("/"), Error, "/ is no file");
+  using renamed = await openWeights(new MemorySource(goldenBytes("arrays.npz"), "x.pth"));
+  assertEquals(renamed.format, "numpy npz");
+});
+
+Deno.test("a cursor reads across its blocks and stops at the end", () => {
+  const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => i % 251);
+  bytes[150_000] = 0x0a;
+  const source = new MemorySource(bytes, "x");
+  const cursor = new Cursor(source, 3);
+  assertEquals(Array.from({ length: 5 }, () => cursor.u8()), [3, 4, 5, 6, 7]);
+  cursor.skip(65_526);
+  assertEquals(cursor.u8(), 65_534 % 251);
+  assertEquals(Array.from(cursor.take(4)), [0, 1, 2, 3].map((i) => (65_535 + i) % 251));
+  assertEquals(cursor.take(70_000), bytes.subarray(65_539, 135_539));
+  const rest = bytes.subarray(135_539);
+  assertEquals(cursor.line(), rest.subarray(0, rest.indexOf(0x0a)));
+  assertEquals(cursor.position, 135_539 + rest.indexOf(0x0a) + 1);
+  assertThrows(
+    () => new Cursor(source, 199_999).take(2),
+    Error,
+    "it ends at byte 200000 but 2 bytes from byte 199999",
+  );
+  assertThrows(() => new Cursor(source, 199_990).line(), Error, "ends within a line");
+  assertThrows(() => readBytes(source, 0, 200_001), Error, "it ends at byte 200000");
+});
+
+Deno.test("16-bit floats widen exactly", () => {
+  const half = { dtype: "F16", shape: [3], data: Float16Array.of(1.5, -65504, 2 ** -24) } as const;
+  assertEquals(toFloat32({ ...half, shape: [3] }), Float32Array.of(1.5, -65504, 2 ** -24));
+  const brain = { dtype: "BF16" as const, shape: [3], data: Uint16Array.of(0x3fc0, 0xff80, 0x0001) };
+  assertEquals(toFloat32(brain), Float32Array.of(1.5, -Infinity, 2 ** -133));
+});
