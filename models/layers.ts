@@ -61,8 +61,15 @@ export interface Layers {
   /** `stock` or `fervid`, for logs and reports */
   readonly name: string;
 
-  /** x [N, H, W, C], filter [R, S, C, K] -> [N, Ho, Wo, K]; `pad` is explicit and symmetric, in pixels. */
-  conv2d(x: tf.Tensor4D, filter: tf.Tensor4D, options: { strides: number; pad: number }): tf.Tensor4D;
+  /**
+   * x [N, H, W, C], filter [R, S, C, K], bias [K] -> [N, Ho, Wo, K]; `pad` is explicit and symmetric, in pixels; the
+   * ReLU, if there is one, comes last.
+   */
+  conv2d(
+    x: tf.Tensor4D,
+    filter: tf.Tensor4D,
+    options: { strides: number; pad: number; bias?: tf.Tensor1D; relu?: boolean },
+  ): tf.Tensor4D;
 
   /** x [N, H, W, C] -> normalised, + residual, ReLU: [N, H, W, C] */
   batchNorm(x: tf.Tensor4D, parameters: BatchNormParameters, options: BatchNormOptions): tf.Tensor4D;

@@ -35,7 +35,10 @@ export const kernelLayers: Layers = {
 
   convBatchNorm(x, filter, parameters, options) {
     const { strides, pad, training, epsilon, relu, residual } = options;
-    if (training) return kernelLayers.batchNorm(kernelLayers.conv2d(x, filter, options), parameters, options);
+    if (training) {
+      const y = kernelLayers.conv2d(x, filter, { strides, pad });
+      return kernelLayers.batchNorm(y, parameters, options);
+    }
     const { gamma, beta, runningMean: mean, runningVariance: variance } = parameters;
     const folded = foldBatchNorm(filter, { gamma, beta, mean, variance }, epsilon);
     const activation = relu ? "relu" : "linear";

@@ -81,7 +81,8 @@ function mean(sum: tf.Tensor, weight: tf.Tensor, labels: tf.Tensor, classes: num
 export const stockLayers: Layers = {
   name: "stock",
 
-  conv2d: (x, filter, { strides, pad }) => tf.conv2d(x, filter, strides, pad),
+  conv2d: (x, filter, { strides, pad, bias, relu }) =>
+    tf.fused.conv2d({ x, filter, strides, pad, bias, activation: relu ? "relu" : "linear" }) as tf.Tensor4D,
 
   batchNorm,
 

@@ -10,14 +10,24 @@ import { defaultLayers } from "./layers_default.ts";
 import type { Layers } from "./layers.ts";
 import { Linear } from "./linear.ts";
 import { Parameters } from "./parameters.ts";
+import { Vgg16 } from "./vgg16.ts";
 import { type Mode, ResNet50 } from "./resnet50.ts";
 import type { ResNetGraph } from "./weights/identify.ts";
 
-/** Which of the three. */
-export type NetworkName = "cnn" | "rnn" | "transformer";
+/** The paper's three networks, and `vgg`, its baseline. */
+export type NetworkName = "vgg" | "cnn" | "rnn" | "transformer";
+
+/** All networks, in the order in which a run trains them. */
+export const NETWORK_NAMES: readonly NetworkName[] = ["vgg", "cnn", "rnn", "transformer"];
+
+/** True for a network that sees a window of frames. */
+export function isTemporal(network: NetworkName): network is "rnn" | "transformer" {
+  return network === "rnn" || network === "transformer";
+}
 
 /** The paper's names of the networks. */
 export const NETWORK_TITLES: Readonly<Record<NetworkName, string>> = {
+  vgg: "VGG-Face (baseline)",
   cnn: "ResNet50",
   rnn: "CNN-RNN",
   transformer: "CNN-Transformer",
@@ -34,6 +44,7 @@ interface BackboneSizes {
 
 /** A network's description but for its outputs. */
 export type Sizes =
+  | ({ readonly network: "vgg" } & BackboneSizes)
   | ({ readonly network: "cnn" } & BackboneSizes)
   | ({ readonly network: "rnn" } & BackboneSizes & RnnSizes)
   | ({ readonly network: "transformer" } & BackboneSizes & TransformerSizes);
@@ -140,11 +151,40 @@ export class TemporalNetwork {
   }
 }
 
-/** Any of the three. */
-export type Network = CnnNetwork | TemporalNetwork;
+/** The baseline, one frame at a time: VGG16. */
+export class VggNetwork {
+  readonly architecture: Architecture;
+  readonly parameters: Parameters;
+  readonly #vgg: Vgg16;
+
+  /** @param seed of the initial weights */
+  constructor(architecture: Architecture & { network: "vgg" }, seed: number, layers: Layers = defaultLayers) {
+    this.architecture = architecture;
+    this.parameters = new Parameters(seed);
+    const { width, size, classes } = architecture;
+    this.#vgg = new Vgg16(this.parameters, layers, width, size, classes);
+  }
+
+  /** images [N, H, W, 3] -> logits [N, classes]; the same in training and evaluation */
+  logits(images: tf.Tensor4D, _mode: Mode): tf.Tensor2D {
+    return this.#vgg.logits(images);
+  }
+
+  /** Frees the weights. */
+  dispose(): void {
+    this.parameters.dispose();
+  }
+}
+
+/** A network that sees one frame at a time. */
+export type FrameNetwork = CnnNetwork | VggNetwork;
+
+/** Any of them. */
+export type Network = FrameNetwork | TemporalNetwork;
 
 /** Builds a network with random weights. */
 export function createNetwork(architecture: Architecture, seed: number, layers?: Layers): Network {
+  if (architecture.network === "vgg") return new VggNetwork(architecture, seed, layers);
   if (architecture.network === "cnn") return new CnnNetwork(architecture, seed, layers);
   return new TemporalNetwork(architecture, seed, layers);
 }

@@ -6,6 +6,7 @@
 import { HINT_FLAGS } from "./run/hint_flags.ts";
 import { withInitialWeights } from "./run/init.ts";
 import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
+import { NETWORK_NAMES } from "../models/networks.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
 
@@ -15,8 +16,9 @@ const command = defineCommand({
     "Trains one network, or all of a run file, on a folder in Aff-Wild2's layout; keeps checkpoints and a record.",
   positionals: [{
     name: "network",
-    description: "cnn: ResNet50; rnn: CNN-RNN; transformer: CNN-Transformer; or --run FILE",
-    choices: ["cnn", "rnn", "transformer"],
+    description:
+      "cnn: ResNet50; rnn: CNN-RNN; transformer: CNN-Transformer; vgg: the baseline; or --run FILE",
+    choices: NETWORK_NAMES,
   }],
   flags: {
     run: { type: "string", placeholder: "FILE", description: "a run file, e.g. runs/tiny/demo.json" },
@@ -66,6 +68,10 @@ const command = defineCommand({
     width: { type: "integer", min: 4, description: "channels after the stem, instead of the preset's" },
     size: { type: "integer", min: 32, description: "input side in pixels, instead of the preset's" },
     stride: { type: "integer", min: 1, description: "frames between training windows, instead of 4" },
+    finetune: {
+      type: "boolean",
+      description: "train the backbone of rnn, transformer too, on windows of images",
+    },
     window: { type: "integer", min: 1, description: "frames per window (odd), instead of 9" },
   },
   examples: [
@@ -113,6 +119,7 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
     ["recipe.lr", learningRate],
     ["recipe.stride", stride],
     ["recipe.window", window],
+    ["recipe.finetune", options.finetune || undefined],
     [architecture("width"), width],
     [architecture("size"), size],
   ];
@@ -124,7 +131,7 @@ async function configure(options: TrainOptions): Promise<ResolvedRun> {
   const network: string | undefined = options.arguments[0];
   if ((options.run === undefined) === (network === undefined)) {
     throw new UserError(
-      "Cannot run train: expected either a network (cnn, rnn, transformer) or --run FILE" +
+      "Cannot run train: expected either a network (cnn, rnn, transformer, vgg) or --run FILE" +
         (network === undefined ? "" : ", not both"),
     );
   }

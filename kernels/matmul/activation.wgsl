@@ -1,5 +1,5 @@
-// f(v), element by element; ACTIVATION as in activation.ts. To be included after
-// gelu/erf.wgsl.
+// f(v), element by element; ACTIVATION as in activation.ts.
+//#include "erf.wgsl"
 const ACTIVATION = 0u;
 
 // slope: of leakyrelu and prelu, below 0. NaN stays NaN.

@@ -2,7 +2,6 @@
 //
 // The plain version, kept as the measure of the others and for shapes that they don't take. One invocation computes
 // TILE_M rows times four columns in registers. Grid: x = column tiles, y = row tiles, z = batches.
-//#include "erf.wgsl"
 //#include "activation.wgsl"
 const TILE_M = 4u;
 const BIAS = false;

@@ -8,7 +8,6 @@
 // Measured on lavapipe 22.3.6, [6144, 512] x [512, 64], GFLOP per core-second: 8x32 tile 31, 4x64 32, 6x32 29, 12x32 27, 4x32
 // 27, 16x16 25, 8x16 24. A load costs 1 ns a float there, lane by lane, a broadcast next to nothing. Dead ends: q in a
 // uniform window instead (17: 3.4 ns a float, and 64 KiB a dispatch), p from a texture (13), p in a window too (17).
-//#include "erf.wgsl"
 //#include "activation.wgsl"
 const LANES = 8u;
 const TILE_P = 8u;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { LabelSet } from "../../data/aff_wild2/types.ts";
+import type { Target } from "../../data/aff_wild2/types.ts";
 import { isBackboneParameter } from "../networks.ts";
 import { OnnxGraph } from "./graph.ts";
 import { NetworkBuilder, type TrainedNetwork } from "./layers.ts";
@@ -23,11 +23,13 @@ const METADATA = { input: "RGB, 0 to 255, channels first; the model normalises" 
  *
  * @returns the model's bytes
  */
-export function exportNetwork(network: TrainedNetwork, labelSet: LabelSet): Uint8Array {
+export function exportNetwork(network: TrainedNetwork, labelSet: Target): Uint8Array {
   const { size, classes, network: name } = network.architecture;
   const graph = new OnnxGraph();
   const builder = new NetworkBuilder(graph, network, "");
-  if (name === "cnn") {
+  if (name === "vgg") {
+    graph.output("logits", builder.vgg(graph.input("images", ["batch", 3, size, size])), ["batch", classes]);
+  } else if (name === "cnn") {
     const images = graph.input("images", ["batch", 3, size, size]);
     graph.output("logits", builder.linear(builder.backbone(images), "classifier"), ["batch", classes]);
   } else {

@@ -7,6 +7,7 @@ import type { InputConvention } from "../../data/input_convention.ts";
 import type { RnnSizes } from "../cnn_rnn.ts";
 import type { TransformerSizes } from "../cnn_transformer.ts";
 import type { Architecture } from "../networks.ts";
+import { VGG16_CONVOLUTIONS } from "../vgg16.ts";
 import type { HostTensor } from "../weights/tensor.ts";
 import type { Attribute, OnnxGraph } from "./graph.ts";
 
@@ -56,6 +57,26 @@ export class NetworkBuilder {
       }
     }
     return graph.add("Flatten", [graph.add("GlobalAveragePool", [x])], { axis: 1 });
+  }
+
+  /** images [N, 3, H, W], RGB 0..255 -> the baseline's logits [N, classes] */
+  vgg(images: string): string {
+    const { graph } = this;
+    let x = this.#normalize(images);
+    VGG16_CONVOLUTIONS.forEach((count, stage) => {
+      for (let c = 1; c <= count; c++) {
+        const name = `conv${stage + 1}_${c}`;
+        const weights = [this.#weight(`${name}.weight`), this.#weight(`${name}.bias`)];
+        x = graph.add("Relu", [
+          graph.add("Conv", [x, ...weights], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+        ]);
+      }
+      x = graph.add("MaxPool", [x], { kernel_shape: [2, 2], strides: [2, 2] });
+    });
+    // The first hidden layer reads [H, W, C].
+    x = graph.add("Flatten", [graph.add("Transpose", [x], { perm: [0, 2, 3, 1] })], { axis: 1 });
+    for (const name of ["fc6", "fc7"]) x = graph.add("Relu", [this.linear(x, name)]);
+    return this.linear(x, "classifier");
   }
 
   /** x [M, D] -> x weight' + bias [M, K] */

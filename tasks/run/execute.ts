@@ -5,7 +5,7 @@
  */
 import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
-import type { Architecture, NetworkName } from "../../models/networks.ts";
+import { type Architecture, isTemporal, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
@@ -178,7 +178,7 @@ async function trainNetworks(
     const architecture: Architecture = { ...sizes, classes: splits.train.classNames.length };
     const path = `${out}/${network}.safetensors`;
     const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
-    if (network !== "cnn" && backbone === undefined && init === undefined && resume === undefined) {
+    if (isTemporal(network) && backbone === undefined && init === undefined && resume === undefined) {
       throw new UserError(
         `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
       );

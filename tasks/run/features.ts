@@ -148,6 +148,20 @@ export async function openFeatures(
   return new MemoryStore(new Float32Array((await Deno.readFile(path)).buffer), width);
 }
 
+/** The features of every kept frame, in memory; for a backbone that is about to change. */
+export async function computeFeatures(
+  { backbone }: TemporalNetwork,
+  dataset: Dataset,
+  options: FrameOptions,
+): Promise<FeatureStore> {
+  const width = backbone.featureWidth;
+  const values = new Float32Array(frameSamples(dataset).count * width);
+  const compute = (images: Parameters<ResNet50["features"]>[0]) =>
+    backbone.features(images, { training: false });
+  await overFrames(dataset, options, compute, (first, rows) => values.set(rows, first * width));
+  return new MemoryStore(values, width);
+}
+
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await Deno.stat(path)).size;

@@ -14,7 +14,7 @@ import {
   type ExpressionMetrics,
   expressionMetrics,
 } from "../../models/metrics.ts";
-import { CnnNetwork, type Network, type TemporalNetwork } from "../../models/networks.ts";
+import { type FrameNetwork, type Network, TemporalNetwork } from "../../models/networks.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
 import { allLabels, type FrameOptions, overFrames } from "./frames.ts";
 
@@ -39,7 +39,7 @@ export async function predictFrames(
   dataset: Dataset,
   options: FrameOptions & { window: number; features: string },
 ): Promise<Float32Array> {
-  if (network instanceof CnnNetwork) return await predictImages(network, dataset, options);
+  if (!(network instanceof TemporalNetwork)) return await predictImages(network, dataset, options);
   const features = await openFeatures(network, dataset, options.features, options);
   try {
     return await predictWindows(network, dataset, features, options.window, options.signal);
@@ -48,9 +48,9 @@ export async function predictFrames(
   }
 }
 
-/** The CNN's probabilities: [frames, classes]. */
+/** The probabilities of a network of single frames: [frames, classes]. */
 export async function predictImages(
-  network: CnnNetwork,
+  network: FrameNetwork,
   dataset: Dataset,
   options: FrameOptions,
 ): Promise<Float32Array> {

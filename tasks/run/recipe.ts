@@ -5,7 +5,7 @@
  * @module
  */
 import type { Target } from "../../data/aff_wild2/types.ts";
-import type { NetworkName } from "../../models/networks.ts";
+import { isTemporal, type NetworkName } from "../../models/networks.ts";
 
 /** The scale of a run: `paper` is width 64 at 224 pixels, `tiny` the same topology at width 16 and 48 pixels. */
 export type Preset = "paper" | "tiny";
@@ -18,6 +18,16 @@ export interface Augmentation {
   readonly ratio: readonly [number, number];
   /** probability of a horizontal flip */
   readonly flip: number;
+}
+
+/** Variants of cross-entropy; for action units only the weights count. */
+export interface LossSettings {
+  /** `inverse`: a class of n of N frames weighs N / (classes n); an action unit's positives, negatives / positives */
+  readonly classWeights: "none" | "inverse";
+  /** share of the target that is spread over all classes */
+  readonly labelSmoothing: number;
+  /** exponent of the focal loss (Lin et al. 2017); 0 = plain cross-entropy */
+  readonly focal: number;
 }
 
 /** How a network is trained: SGD with momentum, weight decay and a multi-step learning rate. */
@@ -37,6 +47,11 @@ export interface Recipe {
   readonly weightDecay: number;
   /** null: frames are used as they are, so that a frozen backbone's features are computed once */
   readonly augmentation: Augmentation | null;
+  readonly loss: LossSettings;
+  /** `balanced`: every class equally often, frames of rare ones repeated; `shuffled`: every frame once an epoch */
+  readonly sampling: "shuffled" | "balanced";
+  /** a temporal network's backbone is trained too; its frames then go through it at every step */
+  readonly finetune: boolean;
   /** frames per window of a temporal network; 1 for the CNN */
   readonly window: number;
   /** frames between the starts of two training windows */
@@ -54,6 +69,9 @@ const PAPER: Recipe = {
   momentum: 0.9,
   weightDecay: 5e-4,
   augmentation: { scale: [0.2, 1], ratio: [3 / 4, 4 / 3], flip: 0.5 },
+  loss: { classWeights: "none", labelSmoothing: 0, focal: 0 },
+  sampling: "shuffled",
+  finetune: false,
   window: 1,
   stride: 1,
 };
@@ -77,7 +95,7 @@ export function recipeFor(network: NetworkName, preset: Preset, labelSet: Target
   const paper = preset === "paper";
   const units = paper && labelSet === "action_units" ? { lr: 1e-4, batchSize: 48 } : {};
   const base = { ...(paper ? PAPER : TINY), ...units };
-  if (network === "cnn") return base;
+  if (!isTemporal(network)) return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
   if (!paper) return { ...temporal, batchSize: 32, samplesPerEpoch: 640, lr: 0.03 };
   return labelSet === "expression" ? { ...temporal, lr: 1e-3 } : temporal;

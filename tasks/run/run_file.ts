@@ -7,7 +7,7 @@
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
-import { type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
+import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
 
@@ -28,14 +28,23 @@ const recipeSchema = z.strictObject({
   momentum: share,
   weightDecay: z.number().min(0),
   augmentation: z.strictObject({ scale: range, ratio: range, flip: share }).nullable(),
+  loss: z.strictObject({
+    classWeights: z.enum(["none", "inverse"]).default("none"),
+    labelSmoothing: z.number().min(0).lt(1).default(0),
+    focal: z.number().min(0).default(0),
+  }),
+  sampling: z.enum(["shuffled", "balanced"]),
+  finetune: z.boolean(),
   window: positive.refine((value) => value % 2 === 1, "expected an odd number, which has a middle frame"),
   stride: positive,
 }).partial();
 
 const graph = z.enum(["caffe", "torchvision"]);
-const backbone = { width: z.int().min(4), size: z.int().min(32), graph };
+const sizes = { width: z.int().min(4), size: z.int().min(32) };
+const backbone = { ...sizes, graph };
 const embedding = { embedding: z.int().min(4) };
 const architectures = {
+  vgg: z.strictObject({ ...sizes }).partial(),
   cnn: z.strictObject({ ...backbone }).partial(),
   rnn: z.strictObject({
     ...backbone,
@@ -90,14 +99,22 @@ const runSchema = z.strictObject({
   /** for all networks; a network's own recipe comes on top */
   recipe: recipeSchema.default({}),
   models: z.strictObject({
+    vgg: modelSchema(architectures.vgg).optional(),
     cnn: modelSchema(architectures.cnn).optional(),
     rnn: modelSchema(architectures.rnn).optional(),
     transformer: modelSchema(architectures.transformer).optional(),
-  }).refine((models) => Object.keys(models).length > 0, "expected at least one of cnn, rnn, transformer"),
+  }).refine(
+    (models) => Object.keys(models).length > 0,
+    "expected at least one of vgg, cnn, rnn, transformer",
+  ),
   checkpoint: z.strictObject({ everySteps: positive.default(500) }).prefault({}),
   evaluation: z.strictObject({
     folds: z.int().min(2).default(5),
     step: z.number().positive().max(0.5).default(0.05),
+    /** also score with probabilities smoothed along the tracks, the width chosen by cross-validation */
+    smoothing: z.boolean().default(true),
+    /** average the probabilities of a frame and of its mirror image */
+    flip: z.boolean().default(false),
   }).prefault({}),
 });
 
@@ -117,7 +134,7 @@ export interface ResolvedRun extends Omit<RunFile, "models" | "recipe"> {
 
 /** The networks of a run in the order in which they are trained. */
 export function networksOf(run: ResolvedRun): NetworkName[] {
-  return (["cnn", "rnn", "transformer"] as const).filter((network) => run.models[network] !== undefined);
+  return NETWORK_NAMES.filter((network) => run.models[network] !== undefined);
 }
 
 /** The input convention of a run. */
@@ -163,14 +180,14 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
   }
   const { models, recipe, ...rest } = parsed.data;
   const resolved: Partial<Record<NetworkName, ModelRun>> = {};
-  for (const network of ["cnn", "rnn", "transformer"] as const) {
+  for (const network of NETWORK_NAMES) {
     const settings = models[network];
     if (settings === undefined) continue;
     const { window, stride, augmentation, ...shared } = recipe;
     // A single frame has no window, and a frozen backbone sees frames as they are.
-    const applicable = network === "cnn"
-      ? { ...shared, ...(augmentation === undefined ? {} : { augmentation }) }
-      : { ...shared, ...(window ? { window } : {}), ...(stride ? { stride } : {}) };
+    const applicable = isTemporal(network)
+      ? { ...shared, ...(window ? { window } : {}), ...(stride ? { stride } : {}) }
+      : { ...shared, ...(augmentation === undefined ? {} : { augmentation }) };
     resolved[network] = {
       architecture: {
         ...sizesFor(network, rest.preset),

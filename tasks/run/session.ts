@@ -10,12 +10,11 @@ import { ImageCache } from "../../data/loader.ts";
 import { readIdentities } from "../../data/vggface2.ts";
 import {
   type Architecture,
-  CnnNetwork,
   createNetwork,
   isBackboneParameter,
   type Network,
   NETWORK_TITLES,
-  type TemporalNetwork,
+  TemporalNetwork,
 } from "../../models/networks.ts";
 import { loadPretrained } from "../../models/weights/load.ts";
 import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
@@ -27,7 +26,7 @@ import { type FrameOptions, frameSamples } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { train, type TrainingResult } from "./trainer.ts";
-import { cnnRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
+import { finetuneRun, frameRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
 
 export { requireWritable } from "./files.ts";
 
@@ -135,8 +134,10 @@ export async function runTraining(
     else if (init) {
       loadPretrained(network, init.pretrained, init.newHead).forEach((line) => context.log(line));
     }
-    if (network instanceof CnnNetwork) {
-      run = cnnRun(network, splits, recipe, seed, options);
+    if (!(network instanceof TemporalNetwork)) {
+      run = frameRun(network, splits, recipe, seed, options);
+    } else if (recipe.finetune) {
+      run = finetuneRun(network, splits, recipe, seed, options);
     } else {
       for (const split of ["train", "validation"] as const) {
         stores.push(await featuresOf(network, splits[split], featureFolder(path), options, context));
@@ -149,7 +150,7 @@ export async function runTraining(
     return { checkpoint: path, weightsSha256, ...result };
   } finally {
     network.dispose();
-    run?.optimizer.dispose();
+    run?.dispose();
     stores.forEach((store) => store.close());
   }
 }

@@ -1,25 +1,27 @@
 /**
- * What the training loop needs for each network: the CNN on single frames, the temporal networks on windows of the
- * frozen backbone's features.
+ * What the training loop needs for each network: single frames, windows of the frozen backbone's features, or windows
+ * of images where the backbone is trained too.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import { imagePath, WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, Target } from "../../data/aff_wild2/types.ts";
-import { type Batch, epochOrder, loadBatches } from "../../data/loader.ts";
-import { defaultLayers } from "../../models/layers_default.ts";
-import { type CnnNetwork, isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
+import type { Dataset } from "../../data/aff_wild2/types.ts";
+import { type Batch, loadBatches, type SampleSource } from "../../data/loader.ts";
+import { type FrameNetwork, isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
-import type { FeatureStore } from "./features.ts";
+import { computeFeatures, type FeatureStore } from "./features.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import { predictImages, predictWindows, scoreFrames } from "./inference.ts";
+import { createObjective, sampleOrder } from "./objective.ts";
 import type { Recipe } from "./recipe.ts";
 import type { StepInput, TrainingRun, Validation } from "./trainer.ts";
 
 /** The part of a {@link TrainingRun} that depends on the network. */
 export type NetworkRun = Pick<TrainingRun, "recipe" | "stepsPerEpoch" | "steps" | "validate"> & {
   readonly optimizer: Sgd;
+  /** frees the optimizer and the class weights */
+  dispose(): void;
 };
 
 /** Both splits. */
@@ -28,63 +30,127 @@ export interface Splits {
   readonly validation: Dataset;
 }
 
-/** Mean loss over the labelled rows: cross-entropy for expressions, binary cross-entropy for action units. */
-function lossOf(logits: tf.Tensor2D, labels: Int32Array, labelSet: Target): tf.Scalar {
-  if (labelSet !== "action_units") {
-    return defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"));
-  }
-  return defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"));
-}
-
 /** Whole batches only: a last batch of a few samples would give batch norm poor statistics. */
 function stepsPerEpoch(samples: number, { batchSize, samplesPerEpoch }: Recipe): number {
   return Math.max(1, Math.floor(Math.min(samples, samplesPerEpoch ?? samples) / batchSize));
 }
 
-/** Steps of the CNN on single, augmented frames. */
-export function cnnRun(
-  network: CnnNetwork,
+/** Steps of a network of single frames, augmented. */
+export function frameRun(
+  network: FrameNetwork,
   { train, validation }: Splits,
   recipe: Recipe,
   seed: number,
   options: FrameOptions,
 ): NetworkRun {
   const optimizer = new Sgd(network.parameters, recipe);
+  const objective = createObjective(train, recipe);
   const samples = frameSamples(train);
-  const { batchSize } = recipe;
-  const steps = stepsPerEpoch(samples.count, recipe);
-  const { size, signal } = options;
-
-  function toStep(batch: Batch): StepInput {
-    return {
-      run: (rate) =>
-        optimizer.step(() => {
-          const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
-          return lossOf(network.logits(images, { training: true }), batch.labels, train.labelSet);
-        }, rate),
-      describe: () => describeFrames(batch.indices, (i) => samples.get(i)),
-    };
-  }
-
+  const { size } = options;
+  const imageRun = { samples, recipe, seed, options, steps: stepsPerEpoch(samples.count, recipe) };
   return {
     recipe,
     optimizer,
-    stepsPerEpoch: steps,
-    async *steps(epoch, firstStep) {
-      const order = epochOrder(samples.count, seed, epoch).subarray(firstStep * batchSize, steps * batchSize);
-      const augmentation = recipe.augmentation ?? undefined;
-      const batches = loadBatches(samples, order, {
-        ...options,
-        batchSize,
-        augmentation,
-        seed,
-        epoch,
-        signal,
-      });
-      for await (const batch of batches) yield toStep(batch);
-    },
+    stepsPerEpoch: imageRun.steps,
+    steps: (epoch, firstStep) =>
+      imageSteps(imageRun, epoch, firstStep, (batch, rate) =>
+        optimizer.step(() => {
+          const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
+          return objective.loss(network.logits(images, { training: true }), batch.labels);
+        }, rate)),
     async validate() {
       return validationOf(await predictImages(network, validation, options), validation);
+    },
+    dispose() {
+      optimizer.dispose();
+      objective.dispose();
+    },
+  };
+}
+
+/** Steps of a temporal network with its backbone, many-to-many, on windows of images under one crop each. */
+export function finetuneRun(
+  network: TemporalNetwork,
+  { train, validation }: Splits,
+  recipe: Recipe,
+  seed: number,
+  options: FrameOptions,
+): NetworkRun {
+  const optimizer = new Sgd(network.parameters, recipe);
+  const objective = createObjective(train, recipe);
+  const samples = windowSamples(train, recipe);
+  const { size } = options;
+  const { window } = recipe;
+  const imageRun = { samples, recipe, seed, options, steps: stepsPerEpoch(samples.count, recipe) };
+  return {
+    recipe,
+    optimizer,
+    stepsPerEpoch: imageRun.steps,
+    steps: (epoch, firstStep) =>
+      imageSteps(imageRun, epoch, firstStep, (batch, rate, step) =>
+        optimizer.step(() => {
+          const frames = batch.count * window;
+          const images = tf.tensor4d(batch.images, [frames, size, size, 3]); // [B * T, H, W, 3]
+          const features = network.backbone.features(images, { training: true }); // [B * T, D]
+          const logits = network.logits(features.reshape([batch.count, window, -1]), step); // [B, T, classes]
+          return objective.loss(logits.reshape([frames, -1]), batch.labels);
+        }, rate)),
+    async validate() {
+      const features = await computeFeatures(network, validation, options); // the backbone changed: nothing to keep
+      return validationOf(await predictWindows(network, validation, features, window), validation);
+    },
+    dispose() {
+      optimizer.dispose();
+      objective.dispose();
+    },
+  };
+}
+
+interface ImageRun {
+  readonly samples: SampleSource;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  readonly options: FrameOptions;
+  /** of an epoch */
+  readonly steps: number;
+}
+
+/** The steps of an epoch on batches of images. */
+async function* imageSteps(
+  { samples, recipe, seed, options, steps }: ImageRun,
+  epoch: number,
+  firstStep: number,
+  run: (batch: Batch, rate: number, step: number) => tf.Scalar,
+): AsyncGenerator<StepInput> {
+  const { batchSize } = recipe;
+  const order = sampleOrder(samples.count, (i) => middleLabel(samples.get(i).labels), recipe, seed, epoch)
+    .subarray(firstStep * batchSize, steps * batchSize);
+  const augmentation = recipe.augmentation ?? undefined;
+  let step = epoch * steps + firstStep;
+  for await (
+    const batch of loadBatches(samples, order, { ...options, batchSize, augmentation, seed, epoch })
+  ) {
+    const number = step++;
+    yield {
+      run: (rate) => run(batch, rate, number),
+      describe: () => describeFrames(batch.indices, (i) => samples.get(i)),
+    };
+  }
+}
+
+/** The class of a frame, or of a window's middle. */
+function middleLabel(labels: Int32Array): number {
+  return labels[(labels.length - 1) >> 1];
+}
+
+/** Training windows of images. */
+function windowSamples(dataset: Dataset, { window, stride }: Recipe): SampleSource {
+  const index = WindowIndex.training(dataset, { length: window, stride });
+  return {
+    count: index.count,
+    get(i) {
+      const found = index.get(i);
+      return { track: found.track, frames: found.frames, labels: windowLabels(found.track, found) };
     },
   };
 }
@@ -98,6 +164,7 @@ export function temporalRun(
   seed: number,
 ): NetworkRun {
   const optimizer = new Sgd(network.parameters, recipe, (name) => !isBackboneParameter(name));
+  const objective = createObjective(train, recipe);
   const windows = WindowIndex.training(train, { length: recipe.window, stride: recipe.stride });
   const frameOffsets = WindowIndex.inference(train, { length: 1 }).offsets;
   const { batchSize, window } = recipe;
@@ -118,7 +185,7 @@ export function temporalRun(
         optimizer.step(() => {
           const x = tf.tensor3d(values, [indices.length, window, features.train.width]);
           const logits = network.logits(x, stepNumber); // [B, T, classes]
-          return lossOf(logits.reshape([indices.length * window, -1]), labels, train.labelSet);
+          return objective.loss(logits.reshape([indices.length * window, -1]), labels);
         }, rate),
       describe: () => describeFrames(indices, (w) => windows.get(w)),
     };
@@ -129,13 +196,21 @@ export function temporalRun(
     optimizer,
     stepsPerEpoch: steps,
     async *steps(epoch, firstStep) {
-      const order = epochOrder(windows.count, seed, epoch);
+      const classOf = (w: number) => {
+        const found = windows.get(w);
+        return middleLabel(windowLabels(found.track, found));
+      };
+      const order = sampleOrder(windows.count, classOf, recipe, seed, epoch);
       for (let step = firstStep; step < steps; step++) {
         yield await toStep(order.slice(step * batchSize, (step + 1) * batchSize), epoch * steps + step);
       }
     },
     async validate() {
       return validationOf(await predictWindows(network, validation, features.validation, window), validation);
+    },
+    dispose() {
+      optimizer.dispose();
+      objective.dispose();
     },
   };
 }

@@ -4,7 +4,7 @@ import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import type { Layers } from "../../models/layers.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
-import { CnnNetwork, createNetwork, isBackboneParameter, type Network } from "../../models/networks.ts";
+import { createNetwork, isBackboneParameter, type Network, TemporalNetwork } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
 import { compare } from "../_compare.ts";
@@ -124,9 +124,9 @@ async function check(kind: "cnn" | "rnn" | "transformer", layers: Layers): Promi
     "int32",
   );
   const logits = (training: boolean) => {
-    const y = network instanceof CnnNetwork
-      ? network.logits(x as tf.Tensor4D, { training })
-      : network.logits(x as tf.Tensor3D, training ? 0 : undefined);
+    const y = network instanceof TemporalNetwork
+      ? network.logits(x as tf.Tensor3D, training ? 0 : undefined)
+      : network.logits(x as tf.Tensor4D, { training });
     return y.reshape<tf.Tensor2D>([-1, SIZES.classes]);
   };
   const loss = () => layers.softmaxCrossEntropy(logits(true), labels);

@@ -14,11 +14,10 @@ import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { combine } from "../../models/ensemble.ts";
 import {
   type Architecture,
-  CnnNetwork,
   createNetwork,
   isBackboneParameter,
   type Network,
-  type TemporalNetwork,
+  TemporalNetwork,
 } from "../../models/networks.ts";
 import { exportEnsemble, exportNetwork } from "../../models/onnx/export.ts";
 import type { TrainedNetwork } from "../../models/onnx/layers.ts";
@@ -110,9 +109,9 @@ async function ourLogits(
 ): Promise<Float32Array> {
   const logits = tf.tidy(() => {
     const images = ourImages(pixels, convention);
-    if (network instanceof CnnNetwork) return network.logits(images, { training: false });
+    if (!(network instanceof TemporalNetwork)) return network.logits(images, { training: false });
     const features = network.backbone.features(images, { training: false });
-    return (network as TemporalNetwork).logits(features.reshape([clips, frames, FEATURES]));
+    return network.logits(features.reshape([clips, frames, FEATURES]));
   });
   const values = await logits.data<"float32">();
   logits.dispose();
@@ -141,6 +140,12 @@ const CASES: { name: string; architecture: Architecture; convention: InputConven
       architecture: { network: "cnn", ...BACKBONE, graph: "torchvision" },
       convention: VGGFACE2_BGR_CONVENTION,
       shapes: [[2]],
+    },
+    {
+      name: "the VGG16 baseline",
+      architecture: { network: "vgg", ...BACKBONE },
+      convention: EXPR_CONVENTION,
+      shapes: [[1], [2]],
     },
     { name: "the CNN-RNN", architecture: RNN, convention: VGGFACE2_CONVENTION, shapes: [[2, 9], [1, 3]] },
     {

@@ -1,0 +1,65 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import type { Dataset } from "../../../data/aff_wild2/types.ts";
+import { initializeDevice } from "../../../kernels/runtime/device.ts";
+import * as tf from "@tensorflow/tfjs";
+import { createObjective, inverseWeights, sampleOrder } from "../../../tasks/run/objective.ts";
+import { recipeFor } from "../../../tasks/run/recipe.ts";
+
+await initializeDevice();
+
+/** A set of one track with these labels. */
+function setOf(labels: number[], labelSet: Dataset["labelSet"], classes: number): Dataset {
+  const width = labelSet === "action_units" ? 12 : 1;
+  const track = {
+    name: "t",
+    video: "t",
+    imageFolder: "t",
+    annotatedFrames: labels.length / width,
+    frames: Int32Array.from({ length: labels.length / width }, (_, i) => i + 1),
+    labels: Int8Array.from(labels),
+    dropped: { unlabelled: 0, missingCrop: 0, unlabelledCrops: 0 },
+  };
+  const classNames = Array.from({ length: classes }, (_, i) => `c${i}`);
+  return { root: "", labelSet, split: "train", classNames, labelWidth: width, tracks: [track], skipped: [] };
+}
+
+Deno.test("inverse weights: by hand, a class without a frame, action units", () => {
+  assertEquals([...inverseWeights(setOf([0, 0, 0, 1], "expression", 3))].map((w) => w.toFixed(4)), [
+    "0.4444",
+    "1.3333",
+    "1.0000",
+  ]);
+  const rare = Array.from({ length: 48 }, (_, i) => i === 0 ? 1 : 0); // unit 0 in one of four frames
+  assertEquals([...inverseWeights(setOf(rare, "action_units", 12))], [3, ...new Array(11).fill(1)]);
+});
+
+Deno.test("balanced order: every class as often, the same for the same seed, no unlabelled sample", () => {
+  const classOf = (i: number) => i < 900 ? 0 : i < 990 ? 1 : i < 998 ? 2 : -1;
+  const order = sampleOrder(1000, classOf, { sampling: "balanced" }, 3, 1);
+  const counts = [0, 0, 0];
+  order.forEach((i) => counts[classOf(i)]++);
+  assertEquals(counts.reduce((a, b) => a + b), 1000);
+  counts.forEach((count) => assert(Math.abs(count - 1000 / 3) < 100, String(counts)));
+  assertEquals(order, sampleOrder(1000, classOf, { sampling: "balanced" }, 3, 1));
+  const shuffled = sampleOrder(1000, classOf, { sampling: "shuffled" }, 3, 1);
+  assertEquals([...shuffled].sort((a, b) => a - b), Array.from({ length: 1000 }, (_, i) => i));
+});
+
+Deno.test("the objective weighs classes, smooths and focuses as its definition says, and frees its tensors", async () => {
+  const dataset = setOf([0, 0, 0, 1], "expression", 2);
+  const before = tf.memory().numTensors;
+  const recipe = {
+    ...recipeFor("cnn", "tiny"),
+    loss: { classWeights: "inverse", labelSmoothing: 0, focal: 2 },
+  } as const;
+  const objective = createObjective(dataset, recipe);
+  const loss = tf.tidy(() => objective.loss(tf.tensor2d([[1, 0], [0, 2]]), Int32Array.of(0, 1)));
+  const p = [1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(-2))];
+  const w = [2 / 3, 2];
+  const expected = p.reduce((sum, value, i) => sum - w[i] * (1 - value) ** 2 * Math.log(value), 0) /
+    (w[0] + w[1]);
+  assertAlmostEquals((await loss.data())[0], expected, 1e-6);
+  loss.dispose();
+  objective.dispose();
+  assertEquals(tf.memory().numTensors, before);
+});
