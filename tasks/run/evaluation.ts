@@ -21,7 +21,7 @@ export async function predictCheckpoint(
   checkpoint: Checkpoint,
   dataset: Dataset,
   context: Context,
-  cache?: ImageCache,
+  { cache, flip }: { cache?: ImageCache; flip?: boolean } = {},
 ): Promise<Float32Array> {
   const network = restoreNetwork(checkpoint);
   const title = NETWORK_TITLES[checkpoint.architecture.network];
@@ -32,6 +32,7 @@ export async function predictCheckpoint(
   try {
     return await predictFrames(network, dataset, {
       ...frameOptions(checkpoint, context, cache),
+      flip,
       window: checkpoint.recipe.window,
       features: featureFolder(checkpoint.path),
       onProgress: (done) => progress.update(done),

@@ -11,10 +11,18 @@ import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
 import { startDevice } from "./device.ts";
-import { openInitialWeights } from "./init.ts";
+import { openInitialWeights, withInitialWeights } from "./init.ts";
 import { scoreFrames } from "./inference.ts";
 import { writePredictions } from "./predictions.ts";
-import { differingKeys, readRecord, readVersions, RecordFile, type RunRecord } from "./record.ts";
+import {
+  differingKeys,
+  readRecord,
+  readVersions,
+  RecordFile,
+  type RunRecord,
+  type Scores,
+} from "./record.ts";
+import { refine } from "./refine.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
 import type { Splits } from "./training.ts";
@@ -47,11 +55,12 @@ export interface ExecuteResult {
  * is not finite. The record says so as well.
  */
 export async function executeRun(
-  run: ResolvedRun,
+  given: ResolvedRun,
   { out, existing }: ExecuteOptions,
   context: Context,
 ): Promise<ExecuteResult> {
   const recordPath = `${out}/record.json`;
+  const run = await withInitialWeights(given);
   await requireWritable(recordPath);
   const earlier = await earlierRun(recordPath, run, existing, context);
   const adapter = await startDevice(context);
@@ -74,7 +83,11 @@ export async function executeRun(
         probabilities.has("cnn")
       ? scoreCombinations(probabilities, splits.validation, run.evaluation)
       : [];
+    const refinement = interrupted || run.data.labelSet === "identity"
+      ? null
+      : refine(probabilities, splits.validation, run.evaluation);
     await file.update({
+      refinement,
       status: interrupted ? "interrupted" : "finished",
       ensemble: ensemble.map(({ name, weights, f1, accuracy, score }) => ({
         name,
@@ -191,9 +204,14 @@ async function trainNetworks(
     const result = await runTraining(configuration, splits, path, start, context, options, record);
     if (result.interrupted) return { probabilities, interrupted: true };
     const trained = await loadCheckpoint(path);
-    const values = result.validation?.probabilities ??
-      await predictCheckpoint(trained, splits.validation, context, options.cache);
-    const { f1, accuracy, score } = scoreFrames(values, splits.validation);
+    const plain = result.validation?.probabilities ??
+      await predictCheckpoint(trained, splits.validation, context, { cache: options.cache });
+    const values = run.evaluation.flip
+      ? meanOf(
+        plain,
+        await predictCheckpoint(trained, splits.validation, context, { cache: options.cache, flip: true }),
+      )
+      : plain;
     // A column for each of thousands of people would be of no use.
     if (labelSet !== "identity") {
       await writePredictions(`${out}/${network}.predictions.csv`, splits.validation, values);
@@ -203,12 +221,22 @@ async function trainNetworks(
       epochs: result.history,
       weightsSha256: result.weightsSha256,
       predictionsSha256: hashValues(values),
-      scores: { f1, accuracy, score },
+      scores: scoresOf(values, splits),
+      scoresWithoutFlip: run.evaluation.flip ? scoresOf(plain, splits) : null,
     });
     probabilities.set(network, values);
     if (network === "cnn") backbone = trained;
   }
   return { probabilities, interrupted: false };
+}
+
+function scoresOf(probabilities: Float32Array, { validation }: Splits): Scores {
+  const { f1, accuracy, score } = scoreFrames(probabilities, validation);
+  return { f1, accuracy, score };
+}
+
+function meanOf(a: Float32Array, b: Float32Array): Float32Array {
+  return a.map((value, i) => (value + b[i]) / 2);
 }
 
 /** The checkpoint to go on from; undefined if the network was not begun. */

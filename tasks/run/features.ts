@@ -96,11 +96,13 @@ class FileStore implements FeatureStore {
 async function featureKey(
   network: TemporalNetwork,
   dataset: Dataset,
-  { size, convention }: Pick<FrameOptions, "size" | "convention">,
+  { size, convention, flip = false }: Pick<FrameOptions, "size" | "convention" | "flip">,
 ): Promise<string> {
   const tensors = await network.parameters.toHost();
   const weights = new Map([...tensors].filter(([name]) => isBackboneParameter(name)));
-  const hash = createHash("sha256").update(`${hashTensors(weights)} ${JSON.stringify(convention)} ${size}`);
+  const hash = createHash("sha256").update(
+    `${hashTensors(weights)} ${JSON.stringify(convention)} ${size} ${flip}`,
+  );
   for (const track of dataset.tracks) {
     for (let i = 0; i < track.frames.length; i++) {
       const path = imagePath(track, i);

@@ -49,6 +49,8 @@ export interface FrameOptions {
   readonly convention: InputConvention;
   readonly batchSize: number;
   readonly cache?: ImageCache;
+  /** the frames are mirrored: for test-time augmentation */
+  readonly flip?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -83,7 +85,10 @@ export async function overFrames(
     options.onProgress?.(done, source.count);
   };
   for await (const batch of loadBatches(source, order, { ...options, seed: 0, epoch: 0 })) {
-    unread.push(tf.tidy(() => compute(tf.tensor4d(batch.images, [batch.count, size, size, 3]))));
+    unread.push(tf.tidy(() => {
+      const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
+      return compute(options.flip ? images.reverse(2) : images);
+    }));
     if (unread.length === BATCHES_PER_READ) await readAll();
   }
   await readAll();

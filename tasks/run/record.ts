@@ -12,6 +12,7 @@ import { UserError } from "./cli.ts";
 import { writeTextAtomic } from "./files.ts";
 import type { DataFingerprint } from "./fingerprint.ts";
 import type { EpochRecord } from "./history.ts";
+import type { Refinement } from "./refine.ts";
 
 const FORMAT = "fervid-record";
 const VERSION = 1;
@@ -32,6 +33,8 @@ export interface NetworkOutcome {
   /** of the probabilities of all validation frames; null until they are made */
   readonly predictionsSha256: string | null;
   readonly scores: Scores | null;
+  /** of the frames as they are, where the probabilities are means with their mirror images' */
+  readonly scoresWithoutFlip?: Scores | null;
 }
 
 /** Versions of what computed. */
@@ -67,6 +70,8 @@ export interface RunRecord {
   readonly networks: Readonly<Partial<Record<NetworkName, NetworkOutcome>>>;
   /** rows of Table 1, each with weights cross-validated over tracks; empty where there is no ensemble */
   readonly ensemble: readonly ({ readonly name: string; readonly weights: readonly number[] } & Scores)[];
+  /** what each refinement beyond the paper brings, and the calibration; null until the run is finished */
+  readonly refinement: Refinement | null;
 }
 
 /** Asks git for the commit of Fervid's sources; needs permission to run git. */
@@ -115,6 +120,7 @@ export class RecordFile {
       changedKeys: [],
       networks: {},
       ensemble: [],
+      refinement: null,
       ...begin,
       updatedAt: now,
       status: "running",

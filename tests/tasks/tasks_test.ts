@@ -9,6 +9,7 @@ const REQUIRED: Record<string, string[]> = {
   ensemble: ["a.safetensors", "b.safetensors", "--data", "nowhere"],
   runs: [],
   pretrain: ["--data", "nowhere"],
+  reproduce: [],
   bench: [],
 };
 

@@ -1,0 +1,216 @@
+/**
+ * What lies beyond the paper, and what it brings: smoothing along the tracks, thresholds per action unit, a temperature.
+ * Every setting is chosen by cross-validation over tracks, so that the scores are honest.
+ *
+ * @module
+ */
+import type { Dataset } from "../../data/aff_wild2/types.ts";
+import {
+  applyTemperature,
+  type Calibration,
+  calibrationOf,
+  fitTemperature,
+} from "../../models/calibration.ts";
+import { combine, searchSmoothedWeights, searchWeights } from "../../models/ensemble.ts";
+import { actionUnitMetrics } from "../../models/metrics.ts";
+import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
+import { foldTracks } from "../../models/selection.ts";
+import { describeSmoothing, smooth, type Smoothing, SMOOTHINGS } from "../../models/smoothing.ts";
+import { applyThresholds, bestThresholds, searchThresholds } from "../../models/thresholds.ts";
+import { allLabels, trackNumbers } from "./frames.ts";
+import type { ResultRow } from "./table.ts";
+
+/** A score with one more refinement than the row before it. */
+export interface Effect extends ResultRow {
+  /** what was chosen, in words */
+  readonly note: string;
+}
+
+/** Effects of the refinements, and how far the probabilities can be trusted. */
+export interface Refinement {
+  readonly effects: readonly Effect[];
+  /** of the ensemble's probabilities before and after a temperature; null for action units */
+  readonly calibration: CalibrationEffect | null;
+}
+
+/** Reliability before and after a temperature that was fitted on the other folds' tracks. */
+export interface CalibrationEffect {
+  /** fitted on all frames: to use on other data */
+  readonly temperature: number;
+  readonly before: Calibration;
+  readonly after: Calibration;
+}
+
+/** How the settings are searched; see the run file's `evaluation`. */
+export interface RefinementSettings {
+  readonly step: number;
+  readonly folds: number;
+  readonly smoothing: boolean;
+}
+
+/**
+ * Refines the networks' probabilities.
+ *
+ * @param probabilities [frames, classes] of each network
+ */
+export function refine(
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: Dataset,
+  settings: RefinementSettings,
+): Refinement {
+  if (dataset.labelSet === "action_units") return refineUnits(probabilities, dataset, settings);
+  return refineExpressions(probabilities, dataset, settings);
+}
+
+function refineExpressions(
+  all: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: Dataset,
+  settings: RefinementSettings,
+): Refinement {
+  // The baseline is no part of the paper's ensemble.
+  const probabilities = new Map([...all].filter(([network]) => network !== "vgg" || all.size === 1));
+  const labels = allLabels(dataset);
+  const tracks = trackNumbers(dataset);
+  const classes = dataset.classNames.length;
+  const options = { ...settings, classes };
+  const values = [...probabilities.values()];
+  const name = values.length === 1 ? NETWORK_TITLES[[...probabilities.keys()][0]] : "ensemble";
+  const plain = searchWeights(values, labels, tracks, options);
+  const effects: Effect[] = [{
+    name,
+    ...scoresOf(plain.honest),
+    note: weightsInWords(probabilities, plain.weights),
+  }];
+  if (settings.smoothing && dataset.labelSet === "expression") {
+    if (values.length > 1) {
+      for (const [network, single] of probabilities) {
+        const search = searchSmoothedWeights([single], labels, dataset.tracks, SMOOTHINGS, options);
+        const title = `${NETWORK_TITLES[network]} + smoothing`;
+        effects.push({ name: title, ...scoresOf(search.honest), note: describeSmoothing(search.smoothing) });
+      }
+    }
+    const { honest, smoothing, weights } = searchSmoothedWeights(
+      values,
+      labels,
+      dataset.tracks,
+      SMOOTHINGS,
+      options,
+    );
+    const note = `${describeSmoothing(smoothing)}, ${weightsInWords(probabilities, weights)}`;
+    effects.push({ name: `${name} + smoothing`, ...scoresOf(honest), note });
+  }
+  const joined = combine(values, plain.weights);
+  return { effects, calibration: calibrate(joined, labels, tracks, classes, settings.folds) };
+}
+
+function scoresOf({ f1, accuracy, score }: { f1: number; accuracy: number; score: number }) {
+  return { f1, accuracy, score };
+}
+
+function weightsInWords(networks: ReadonlyMap<NetworkName, unknown>, weights: readonly number[]): string {
+  if (weights.length === 1) return "";
+  return [...networks.keys()].map((network, i) => `${weights[i].toFixed(2)} ${network}`).join(" + ");
+}
+
+/** Fits a temperature on each fold's complement and applies it to the fold. */
+function calibrate(
+  probabilities: Float32Array,
+  labels: ArrayLike<number>,
+  tracks: ArrayLike<number>,
+  classes: number,
+  foldCount: number,
+): CalibrationEffect {
+  const { count, of } = foldTracks(tracks, foldCount);
+  const after = new Float32Array(probabilities.length);
+  for (let fold = 0; fold < count; fold++) {
+    const others = Int32Array.from(labels, (label, i) => count > 1 && of[i] === fold ? -1 : label);
+    const scaled = applyTemperature(probabilities, classes, fitTemperature(probabilities, others, classes));
+    of.forEach((f, i) => {
+      if (f === fold) after.set(scaled.subarray(i * classes, (i + 1) * classes), i * classes);
+    });
+  }
+  return {
+    temperature: fitTemperature(probabilities, labels, classes),
+    before: calibrationOf(probabilities, labels, classes),
+    after: calibrationOf(after, labels, classes),
+  };
+}
+
+function refineUnits(
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: Dataset,
+  { folds, smoothing }: RefinementSettings,
+): Refinement {
+  const labels = allLabels(dataset);
+  const tracks = trackNumbers(dataset);
+  const units = dataset.classNames.length;
+  const half = new Float32Array(units).fill(0.5);
+  const effects = [...probabilities].flatMap(([network, values]): Effect[] => {
+    const title = NETWORK_TITLES[network];
+    const plain = actionUnitMetrics(labels, applyThresholds(values, half), units);
+    const { honest, thresholds } = searchThresholds(values, labels, tracks, units, folds);
+    const rows: Effect[] = [
+      { name: title, ...scoresOf(plain), note: "threshold .5" },
+      {
+        name: `${title} + thresholds`,
+        ...scoresOf(honest),
+        note: thresholds.map((value, u) => `${dataset.classNames[u]} ${value.toFixed(2)}`).join(", "),
+      },
+    ];
+    if (smoothing) {
+      const best = bestUnitSmoothing(values, labels, dataset, folds);
+      rows.push({ name: `${title} + thresholds + smoothing`, ...scoresOf(best.metrics), note: best.note });
+    }
+    return rows;
+  });
+  return { effects, calibration: null };
+}
+
+/** The smoothing with the best score under thresholds; few candidates, each scored across folds. */
+function bestUnitSmoothing(
+  values: Float32Array,
+  labels: ArrayLike<number>,
+  dataset: Dataset,
+  folds: number,
+) {
+  const units = dataset.classNames.length;
+  const tracks = trackNumbers(dataset);
+  const { count, of } = foldTracks(tracks, folds);
+  const candidates = SMOOTHINGS.map((smoothing) => {
+    const smoothed = smooth(values, units, dataset.tracks, smoothing);
+    return { smoothing, predicted: predictAcrossFolds(smoothed, labels, of, count, units) };
+  });
+  const scoreOn = (predicted: Int8Array, counted: (frame: number) => boolean) => {
+    const truth = Int8Array.from(labels, (label, i) => counted(Math.floor(i / units)) ? label : -1);
+    return actionUnitMetrics(truth, predicted, units).score;
+  };
+  const best = (counted: (frame: number) => boolean) =>
+    candidates.reduce((a, b) => scoreOn(b.predicted, counted) > scoreOn(a.predicted, counted) ? b : a);
+  const honest = new Int8Array(labels.length);
+  for (let fold = 0; fold < count; fold++) {
+    const { predicted } = best((frame) => count === 1 || of[frame] !== fold);
+    predicted.forEach((value, i) => {
+      if (of[Math.floor(i / units)] === fold) honest[i] = value;
+    });
+  }
+  const chosen: Smoothing = best(() => true).smoothing;
+  return { metrics: actionUnitMetrics(labels, honest, units), note: describeSmoothing(chosen) };
+}
+
+/** Predictions with thresholds that were chosen on the other folds. */
+function predictAcrossFolds(
+  values: Float32Array,
+  labels: ArrayLike<number>,
+  of: Int32Array,
+  count: number,
+  units: number,
+): Int8Array {
+  const predicted = new Int8Array(values.length);
+  for (let fold = 0; fold < count; fold++) {
+    const thresholds = bestThresholds(values, labels, units, (frame) => count === 1 || of[frame] !== fold);
+    applyThresholds(values, thresholds).forEach((value, i) => {
+      if (of[Math.floor(i / units)] === fold) predicted[i] = value;
+    });
+  }
+  return predicted;
+}
