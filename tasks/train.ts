@@ -42,8 +42,8 @@ const command = defineCommand({
     },
     labelSet: {
       type: "string",
-      choices: ["expression", "action_units"],
-      description: "which annotations are learned (default expression)",
+      choices: ["expression", "action_units", "joint"],
+      description: "which annotations are learned; joint: both (default expression)",
     },
     backbone: {
       type: "string",

@@ -89,8 +89,13 @@ export function countClasses(dataset: Dataset): ClassCount[] {
   const names = dataset.classNames;
   const counts = new Array<number>(names.length).fill(0);
   for (const { labels } of dataset.tracks) {
-    if (dataset.labelWidth === 1) { for (let i = 0; i < labels.length; i++) counts[labels[i]]++; }
-    else for (let i = 0; i < labels.length; i++) counts[i % names.length] += labels[i];
+    for (let i = 0; i < labels.length; i++) {
+      const column = i % dataset.labelWidth;
+      if (labels[i] < 0) continue;
+      // The first column of one-class labels numbers the class; each other column is a class of its own.
+      if (dataset.labelSet !== "action_units" && column === 0) counts[labels[i]]++;
+      else counts[names.length - dataset.labelWidth + column] += labels[i];
+    }
   }
   return names.map((name, i) => ({ name, frames: counts[i] }));
 }

@@ -7,8 +7,11 @@
 /** Which annotations are read: `expression` is EXPR_Set, `action_units` is AU_Set. */
 export type LabelSet = "expression" | "action_units";
 
-/** What is learned: Aff-Wild2's annotations, or who a face belongs to (pretraining on VGGFace2's layout). */
-export type Target = LabelSet | "identity";
+/**
+ * What is learned: Aff-Wild2's annotations, both of them together (`joint`), or who a face belongs to (pretraining on
+ * VGGFace2's layout).
+ */
+export type Target = LabelSet | "joint" | "identity";
 
 /** The official partition. */
 export type Split = "train" | "validation";
@@ -99,8 +102,8 @@ export interface Dataset {
   readonly split: Split;
   /** in label order: expressions, action units, or identities */
   readonly classNames: readonly string[];
-  /** values per frame: 1 (expression, identity) or 12 (action units) */
-  readonly labelWidth: 1 | 12;
+  /** values per frame: 1 (expression, identity), 12 (action units) or 13 (joint: the expression, then the units) */
+  readonly labelWidth: number;
   /** ordered by name; every track has at least one kept frame */
   readonly tracks: readonly Track[];
   /** tracks that were left out whole, with the reason; ordered by name */

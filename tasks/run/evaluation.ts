@@ -125,6 +125,9 @@ export function metricsLines(metrics: Metrics): string[] {
   const totals = `F1 ${fixed(metrics.f1)}, accuracy ${fixed(metrics.accuracy)}, score ${
     fixed(metrics.score)
   }`;
+  if ("units" in metrics) {
+    return [`both: ${totals}`, ...metricsLines(metrics.expressions), ...metricsLines(metrics.units)];
+  }
   if ("perUnitF1" in metrics) {
     const units = ACTION_UNITS.map((unit, i) => [unit, fixed(metrics.perUnitF1[i])]);
     return [

@@ -83,7 +83,7 @@ export async function executeRun(
         probabilities.has("cnn")
       ? scoreCombinations(probabilities, splits.validation, run.evaluation)
       : [];
-    const refinement = interrupted || run.data.labelSet === "identity"
+    const refinement = interrupted || run.data.labelSet === "identity" || run.data.labelSet === "joint"
       ? null
       : refine(probabilities, splits.validation, run.evaluation);
     await file.update({

@@ -5,8 +5,8 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { WindowIndex } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, Target } from "../../data/aff_wild2/types.ts";
+import { splitJointLabels, splitJointProbabilities, WindowIndex } from "../../data/aff_wild2/mod.ts";
+import { ACTION_UNITS, type Dataset, EXPRESSIONS, type Target } from "../../data/aff_wild2/types.ts";
 import {
   type ActionUnitMetrics,
   actionUnitMetrics,
@@ -23,6 +23,10 @@ const BATCHES_PER_READ = 8;
 
 /** Class probabilities (softmax), or per-unit probabilities (sigmoid) for action units. */
 function probabilitiesOf(logits: tf.Tensor2D, labelSet: Target): tf.Tensor2D {
+  if (labelSet === "joint") {
+    const [expressions, units] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
+    return tf.concat2d([expressions.softmax(), units.sigmoid()], 1);
+  }
   return labelSet === "action_units" ? logits.sigmoid() : logits.softmax();
 }
 
@@ -112,15 +116,38 @@ export async function predictWindows(
   return probabilities;
 }
 
-/** Metrics of either label set. */
-export type Metrics = ExpressionMetrics | ActionUnitMetrics;
+/** Metrics of both label sets; F1, accuracy and score are the means of the two. */
+export interface JointMetrics {
+  readonly f1: number;
+  readonly accuracy: number;
+  readonly score: number;
+  readonly expressions: ExpressionMetrics;
+  readonly units: ActionUnitMetrics;
+}
+
+/** Metrics of any label set. */
+export type Metrics = ExpressionMetrics | ActionUnitMetrics | JointMetrics;
 
 /** Scores [frames, classes] probabilities: the most probable expression, or units above .5. */
 export function scoreFrames(probabilities: Float32Array, dataset: Dataset): Metrics {
   const labels = allLabels(dataset);
+  if (dataset.labelSet === "joint") return scoreJoint(probabilities, labels);
   if (dataset.labelSet !== "action_units") {
     const classes = dataset.classNames.length;
     return expressionMetrics(labels, argmaxRows(probabilities, classes), classes);
   }
-  return actionUnitMetrics(labels, Int8Array.from(probabilities, (probability) => probability > 0.5 ? 1 : 0));
+  return actionUnitMetrics(labels, decideUnits(probabilities));
+}
+
+function decideUnits(probabilities: Float32Array): Int8Array {
+  return Int8Array.from(probabilities, (probability) => probability > 0.5 ? 1 : 0);
+}
+
+function scoreJoint(probabilities: Float32Array, labels: ArrayLike<number>): JointMetrics {
+  const truth = splitJointLabels(labels);
+  const given = splitJointProbabilities(probabilities);
+  const expressions = expressionMetrics(truth.expressions, argmaxRows(given.expressions, EXPRESSIONS.length));
+  const units = actionUnitMetrics(truth.units, decideUnits(given.units));
+  const mean = (key: "f1" | "accuracy" | "score") => (expressions[key] + units[key]) / 2;
+  return { f1: mean("f1"), accuracy: mean("accuracy"), score: mean("score"), expressions, units };
 }

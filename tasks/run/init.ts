@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { JOINT_CLASSES } from "../../data/aff_wild2/mod.ts";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
 import type { NetworkName } from "../../models/networks.ts";
@@ -17,7 +18,12 @@ import type { ResolvedRun } from "./run_file.ts";
 
 const CHUNK_BYTES = 1 << 20;
 /** Classes where they are known before the data is read. */
-const CLASSES = { expression: EXPRESSIONS.length, action_units: ACTION_UNITS.length, identity: undefined };
+const CLASSES = {
+  expression: EXPRESSIONS.length,
+  action_units: ACTION_UNITS.length,
+  joint: JOINT_CLASSES.length,
+  identity: undefined,
+};
 
 /** An open file of pretrained weights. */
 export interface InitialWeights extends Disposable {

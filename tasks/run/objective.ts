@@ -4,55 +4,98 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Dataset } from "../../data/aff_wild2/types.ts";
+import { splitJointLabels } from "../../data/aff_wild2/mod.ts";
+import { ACTION_UNITS, type Dataset, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import { epochOrder } from "../../data/loader.ts";
 import { RandomStream } from "../../data/random.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
+import { allLabels } from "./frames.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** A loss over the labelled rows of a batch, with its tensors. */
 export interface Objective {
-  /** logits [M, classes], labels [M] or [M, classes], -1 = ignored -> mean loss */
+  /** logits [M, classes], labels [M, labelWidth], -1 = ignored -> mean loss */
   loss(logits: tf.Tensor2D, labels: Int32Array): tf.Scalar;
   /** Frees the class weights. */
   dispose(): void;
 }
 
 /**
- * Weights against imbalance: for one class a frame, N / (classes n) with n of N frames in the class (1 each if all are
- * equally frequent); for action units, how many negatives there are for a positive.
+ * Weights against imbalance: for classes of which a frame has one, N / (classes n) with n of N labelled frames in the
+ * class (1 each if all are equally frequent); for action units, how many negatives there are for a positive.
  *
+ * @param labels [N] classes, or [N, classes] of 0 and 1; -1 = not annotated
  * @returns [classes]; 1 for a class without a frame
  */
-export function inverseWeights(dataset: Dataset): Float32Array {
-  const classes = dataset.classNames.length;
+export function inverseWeights(
+  labels: ArrayLike<number>,
+  classes: number,
+  kind: "class" | "units",
+): Float32Array {
   const counts = new Float64Array(classes);
-  let frames = 0;
-  for (const { labels, frames: { length } } of dataset.tracks) {
-    frames += length;
-    if (dataset.labelWidth === 1) { for (let i = 0; i < labels.length; i++) counts[labels[i]]++; }
-    else for (let i = 0; i < labels.length; i++) counts[i % classes] += labels[i];
+  const annotated = new Float64Array(classes);
+  for (let i = 0; i < labels.length; i++) {
+    if (labels[i] < 0) continue;
+    if (kind === "class") counts[labels[i]]++;
+    else counts[i % classes] += labels[i];
+    if (kind === "class") annotated.forEach((_, c) => annotated[c]++);
+    else annotated[i % classes]++;
   }
-  return Float32Array.from(counts, (count) => {
+  return Float32Array.from(counts, (count, c) => {
     if (count === 0) return 1;
-    return dataset.labelWidth === 1 ? frames / (classes * count) : (frames - count) / count;
+    return kind === "class" ? annotated[c] / (classes * count) : (annotated[c] - count) / count;
   });
 }
 
-/** The objective of a recipe on a training set: cross-entropy, or binary cross-entropy for action units. */
+/** The objective of a recipe on a training set: cross-entropy, binary cross-entropy for action units, or their sum. */
 export function createObjective(dataset: Dataset, { loss }: Recipe): Objective {
-  const weights = loss.classWeights === "inverse" ? tf.tensor1d(inverseWeights(dataset)) : undefined;
-  const { labelSmoothing, focal } = loss;
+  const labels = allLabels(dataset);
+  const inverse = loss.classWeights === "inverse";
+  const weigh = (values: ArrayLike<number>, classes: number, kind: "class" | "units") =>
+    inverse ? tf.tensor1d(inverseWeights(values, classes, kind)) : undefined;
+  switch (dataset.labelSet) {
+    case "action_units":
+      return unitLoss(weigh(labels, dataset.classNames.length, "units"));
+    case "joint": {
+      const { expressions, units } = splitJointLabels(labels);
+      const first = classLoss(weigh(expressions, EXPRESSIONS.length, "class"), loss);
+      const second = unitLoss(weigh(units, ACTION_UNITS.length, "units"));
+      return {
+        loss(logits, batch) {
+          const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
+          const parts = splitJointLabels(batch);
+          return first.loss(a, parts.expressions).add(second.loss(b, parts.units));
+        },
+        dispose() {
+          first.dispose();
+          second.dispose();
+        },
+      };
+    }
+    default:
+      return classLoss(weigh(labels, dataset.classNames.length, "class"), loss);
+  }
+}
+
+function classLoss(
+  classWeights: tf.Tensor1D | undefined,
+  { labelSmoothing, focal }: Recipe["loss"],
+): Objective {
+  const options = { classWeights, labelSmoothing, focalGamma: focal };
   return {
-    loss(logits, labels) {
-      if (dataset.labelSet === "action_units") {
-        const truth = tf.tensor2d(labels, logits.shape, "int32");
-        return defaultLayers.sigmoidCrossEntropy(logits, truth, { positiveWeights: weights });
-      }
-      const options = { classWeights: weights, labelSmoothing, focalGamma: focal };
-      return defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"), options);
-    },
-    dispose: () => weights?.dispose(),
+    loss: (logits, labels) =>
+      defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"), options),
+    dispose: () => classWeights?.dispose(),
+  };
+}
+
+function unitLoss(positiveWeights: tf.Tensor1D | undefined): Objective {
+  return {
+    loss: (logits, labels) =>
+      defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"), {
+        positiveWeights,
+      }),
+    dispose: () => positiveWeights?.dispose(),
   };
 }
 

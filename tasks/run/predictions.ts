@@ -17,7 +17,8 @@ export async function writePredictions(
   probabilities: Float32Array,
 ): Promise<void> {
   const names = dataset.classNames;
-  const labelNames = dataset.labelWidth === 1 ? ["label"] : names.map((unit) => `label_${unit}`);
+  const units = dataset.labelWidth === 1 ? [] : names.slice(-12).map((unit) => `label_${unit}`);
+  const labelNames = dataset.labelSet === "action_units" ? units : ["label", ...units];
   const lines = [["track", "frame", ...labelNames, ...names].join(",")];
   let row = 0;
   for (const { name, frames, labels } of dataset.tracks) {

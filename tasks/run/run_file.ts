@@ -72,7 +72,7 @@ const runSchema = z.strictObject({
   preset: z.enum(["paper", "tiny"]).default("paper"),
   data: z.strictObject({
     root: z.string().min(1),
-    labelSet: z.enum(["expression", "action_units", "identity"]).default("expression"),
+    labelSet: z.enum(["expression", "action_units", "joint", "identity"]).default("expression"),
     /** drawn into `root` if it is not there */
     synthetic: z.strictObject({
       tracks: z.int().min(2),

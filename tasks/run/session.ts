@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readDataset, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
+import { readDataset, readJoint, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
 import type { Dataset, Split, Target } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { ImageCache } from "../../data/loader.ts";
@@ -36,7 +36,7 @@ const CACHE_BYTES = 1 << 30;
 export const INFERENCE_BATCH = 64;
 
 /** Lines of a split's summary: identities can be thousands. */
-const MOST_LINES = 16;
+const MOST_LINES = 24;
 
 /** Everything that a run's result depends on. */
 export interface RunConfiguration {
@@ -61,18 +61,30 @@ export async function openSplits<S extends Split>(
   labelSet: Target,
   splits: readonly S[],
   context: Context,
-): Promise<Record<S, Awaited<ReturnType<typeof readDataset>>>> {
-  const read = await Promise.all(
-    splits.map((split) =>
-      labelSet === "identity" ? readIdentities(root, split) : readDataset(root, { labelSet, split })
-    ),
-  );
+): Promise<Record<S, Dataset>> {
+  const read = await readSplits(root, labelSet, splits, context);
   for (const dataset of read) {
     const lines = summaryLines(reportDataset(dataset));
     lines.slice(0, MOST_LINES).forEach((line) => context.log(line));
     if (lines.length > MOST_LINES) context.log(`  and ${lines.length - MOST_LINES} more classes`);
   }
-  return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, typeof read[number]>;
+  return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, Dataset>;
+}
+
+async function readSplits(
+  root: string,
+  labelSet: Target,
+  splits: readonly Split[],
+  context: Context,
+): Promise<Dataset[]> {
+  if (labelSet === "identity") return await Promise.all(splits.map((split) => readIdentities(root, split)));
+  if (labelSet !== "joint") {
+    return await Promise.all(splits.map((split) => readDataset(root, { labelSet, split })));
+  }
+  const { excludedVideos, ...both } = await readJoint(root);
+  const excluded = excludedVideos.length === 0 ? "none" : excludedVideos.join(", ");
+  context.log(`videos left out of training because the other label set validates on them: ${excluded}`);
+  return splits.map((split) => both[split]);
 }
 
 /** How images are read for a network. */

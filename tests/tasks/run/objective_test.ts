@@ -24,13 +24,13 @@ function setOf(labels: number[], labelSet: Dataset["labelSet"], classes: number)
 }
 
 Deno.test("inverse weights: by hand, a class without a frame, action units", () => {
-  assertEquals([...inverseWeights(setOf([0, 0, 0, 1], "expression", 3))].map((w) => w.toFixed(4)), [
+  assertEquals([...inverseWeights([0, 0, 0, 1, -1], 3, "class")].map((w) => w.toFixed(4)), [
     "0.4444",
     "1.3333",
     "1.0000",
   ]);
   const rare = Array.from({ length: 48 }, (_, i) => i === 0 ? 1 : 0); // unit 0 in one of four frames
-  assertEquals([...inverseWeights(setOf(rare, "action_units", 12))], [3, ...new Array(11).fill(1)]);
+  assertEquals([...inverseWeights(rare, 12, "units")], [3, ...new Array(11).fill(1)]);
 });
 
 Deno.test("balanced order: every class as often, the same for the same seed, no unlabelled sample", () => {
