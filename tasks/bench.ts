@@ -8,6 +8,7 @@ import type { BenchCase } from "../kernels/runtime/bench.ts";
 import { benchCase, type BenchResult } from "../kernels/runtime/bench_case.ts";
 import { measurePeaks } from "../kernels/runtime/peak.ts";
 import { BENCH_CASES } from "./bench/cases.ts";
+import { applyChoices } from "./run/choices.ts";
 import { defineCommand, nearest, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
 import { requireWritable, writeTextAtomic } from "./run/files.ts";
@@ -21,6 +22,11 @@ const command = defineCommand({
     ops: { type: "string", placeholder: "A,B", description: `of ${OPS.join(", ")}; all by default` },
     filter: { type: "string", placeholder: "TEXT", description: "only rows whose op and case contain TEXT" },
     time: { type: "number", min: 0, default: 1, description: "seconds of measuring per case" },
+    variants: {
+      type: "string",
+      placeholder: "FILE",
+      description: "use the variants that deno task tune found, in place of the shipped defaults",
+    },
     json: {
       type: "string",
       placeholder: "FILE",
@@ -89,10 +95,11 @@ function meanRatios(results: readonly BenchResult[]): Record<string, number> {
   }));
 }
 
-await runTask(command, Deno.args, async ({ ops, filter, time, json, dryRun }, context) => {
+await runTask(command, Deno.args, async ({ ops, filter, time, variants, json, dryRun }, context) => {
   const cases = select(ops, filter);
   context.log(
     JSON.stringify({
+      variants: variants ?? null,
       ops: ops ?? null,
       filter: filter ?? null,
       time,
@@ -103,6 +110,7 @@ await runTask(command, Deno.args, async ({ ops, filter, time, json, dryRun }, co
   if (dryRun) return { dryRun: true };
   if (json !== undefined) await requireWritable(json);
   const adapter = await startDevice(context);
+  await applyChoices(variants, adapter, context);
   register();
   const peaks = await measurePeaks();
   context.log(`peak ${peaks.gflops.toFixed(1)} GFLOP/s, copy bandwidth ${peaks.bandwidth.toFixed(1)} GB/s`);

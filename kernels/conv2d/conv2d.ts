@@ -4,43 +4,24 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { type Activation, ACTIVATION_INCLUDES, activationCode } from "../matmul/activation.ts";
+import { type Activation, activationCode } from "../matmul/activation.ts";
 import type { Output } from "../runtime/dispatch.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
-import type { ShaderFile } from "../runtime/wgsl.ts";
-import backwardFilterSource from "./conv2d_bwd_filter.wgsl" with { type: "text" };
-import backwardFilterPixelsSource from "./conv2d_bwd_filter_pixels.wgsl" with { type: "text" };
-import backwardFilterTiledSource from "./conv2d_bwd_filter_tiled.wgsl" with { type: "text" };
-import backwardInputSource from "./conv2d_bwd_input.wgsl" with { type: "text" };
-import backwardInputTiledSource from "./conv2d_bwd_input_tiled.wgsl" with { type: "text" };
-import forwardSource from "./conv2d_fwd.wgsl" with { type: "text" };
-import forwardTiledSource from "./conv2d_fwd_tiled.wgsl" with { type: "text" };
-import sumPartsSource from "./sum_parts.wgsl" with { type: "text" };
+import { variantFor } from "../runtime/tuner.ts";
 import { type Conv2dGeometry, divideImages, type ImageRange, isEmpty, shapesOf } from "./conv2d_geometry.ts";
-import { chunksOf, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
+import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
+import {
+  chunksOf,
+  CONV2D_OPS,
+  type Conv2dPass,
+  type Conv2dVariant,
+  defaultVariant,
+  sizesOf,
+} from "./conv2d_variants.ts";
 import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
 
 export type { Conv2dGeometry } from "./conv2d_geometry.ts";
 export { candidates, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
-
-const FORWARD: Record<string, ShaderFile> = {
-  subgroup: { file: "conv2d/conv2d_fwd.wgsl", source: forwardSource, includes: ACTIVATION_INCLUDES },
-  workgroup: {
-    file: "conv2d/conv2d_fwd_tiled.wgsl",
-    source: forwardTiledSource,
-    includes: ACTIVATION_INCLUDES,
-  },
-};
-const BACKWARD_INPUT: Record<string, ShaderFile> = {
-  subgroup: { file: "conv2d/conv2d_bwd_input.wgsl", source: backwardInputSource },
-  workgroup: { file: "conv2d/conv2d_bwd_input_tiled.wgsl", source: backwardInputTiledSource },
-};
-const BACKWARD_FILTER: Record<string, ShaderFile> = {
-  subgroup: { file: "conv2d/conv2d_bwd_filter.wgsl", source: backwardFilterSource },
-  subgroup_pixels: { file: "conv2d/conv2d_bwd_filter_pixels.wgsl", source: backwardFilterPixelsSource },
-  workgroup: { file: "conv2d/conv2d_bwd_filter_tiled.wgsl", source: backwardFilterTiledSource },
-};
-const SUM_PARTS: ShaderFile = { file: "conv2d/sum_parts.wgsl", source: sumPartsSource };
 
 /** What is done to the sums before they are written. */
 export interface Conv2dEpilogue {
@@ -66,7 +47,8 @@ export interface Conv2dOptions {
 function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOptions) {
   const { device } = backendInternals();
   return {
-    variant: options.variant ?? defaultVariant(pass, geometry, currentTraits()),
+    variant: options.variant ??
+      variantFor(CONV2D_OPS[pass], sizesOf(geometry), () => defaultVariant(pass, geometry, currentTraits())),
     parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
   };
 }

@@ -67,7 +67,10 @@ export function layerFlops(layer: Layer): number {
   return 2 * IMAGES * outputSide(layer) ** 2 * layer.outChannels * layer.taps ** 2 * layer.channels;
 }
 
-type Direction = "fwd" | "bwd_input" | "bwd_filter";
+/** Forward, and the two gradients. */
+export const DIRECTIONS = ["fwd", "bwd_input", "bwd_filter"] as const;
+/** One of them. */
+export type Direction = typeof DIRECTIONS[number];
 type Shapes = Record<"x" | "filter" | "dy", number[]>;
 
 /** tfjs's kernels, their inputs, and what they are told beside strides and pad. */
@@ -85,7 +88,8 @@ const KERNELS = {
   },
 } as const;
 
-function benchOf(direction: Direction, layer: Layer): BenchCase {
+/** A layer in one direction, as tfjs runs it. */
+export function problemOf(direction: Direction, layer: Layer) {
   const { size, channels, outChannels, taps, stride, pad } = layer;
   const out = outputSide(layer);
   const shapes: Shapes = {
@@ -98,6 +102,22 @@ function benchOf(direction: Direction, layer: Layer): BenchCase {
     bwd_input: taps ** 2 * outChannels,
     bwd_filter: IMAGES * out ** 2,
   };
+  const { kernel, names, more } = KERNELS[direction];
+  return {
+    shapes,
+    tolerance: 2 * toleranceOf(products[direction]), // two float32 sums, each with its own error
+    /** makes random inputs; `run` goes through tfjs, to whichever kernel is registered */
+    setup() {
+      const inputs = Object.fromEntries(names.map((name) => [name, randomTensor(shapes[name])]));
+      const attrs = { strides: stride, pad, dataFormat: "NHWC", ...more(shapes) };
+      const run = () => tf.engine().runKernel(kernel, inputs, attrs) as tf.Tensor;
+      return { inputs, run, dispose: () => tf.dispose(inputs) };
+    },
+  };
+}
+
+function benchOf(direction: Direction, layer: Layer): BenchCase {
+  const { shapes, tolerance, setup } = problemOf(direction, layer);
   const elements = (shape: number[]) => shape.reduce((product, n) => product * n, 1);
   return {
     op: `conv2d_${direction}`,
@@ -105,21 +125,13 @@ function benchOf(direction: Direction, layer: Layer): BenchCase {
     flops: layerFlops(layer),
     bytes: 4 * (elements(shapes.x) + elements(shapes.filter) + elements(shapes.dy)),
     setup() {
-      const { kernel, names, more } = KERNELS[direction];
-      const inputs = Object.fromEntries(names.map((name) => [name, randomTensor(shapes[name])]));
-      const attrs = { strides: stride, pad, dataFormat: "NHWC", ...more(shapes) };
-      const run = () => tf.engine().runKernel(kernel, inputs, attrs) as tf.Tensor;
-      return {
-        ours: run,
-        stock: run,
-        tolerance: 2 * toleranceOf(products[direction]), // two float32 sums, each with its own error
-        dispose: () => tf.dispose(inputs),
-      };
+      const { run, dispose } = setup();
+      return { ours: run, stock: run, tolerance, dispose };
     },
   };
 }
 
 /** Every distinct layer of ResNet50 of width 16 on 48x48 pixels, a batch of 16. */
-export const CONV2D_BENCHES: readonly BenchCase[] = (["fwd", "bwd_input", "bwd_filter"] as const).flatMap((
-  direction,
-) => resnet50Layers().map((layer) => benchOf(direction, layer)));
+export const CONV2D_BENCHES: readonly BenchCase[] = DIRECTIONS.flatMap((direction) =>
+  resnet50Layers().map((layer) => benchOf(direction, layer))
+);

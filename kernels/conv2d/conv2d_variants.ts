@@ -10,6 +10,24 @@ import type { Conv2dGeometry } from "./conv2d_geometry.ts";
 /** What is computed: y, dx or dFilter. */
 export type Conv2dPass = "forward" | "backwardInput" | "backwardFilter";
 
+/** The passes' names for the tuner and the bench. */
+export const CONV2D_OPS: Readonly<Record<Conv2dPass, string>> = {
+  forward: "conv2d_fwd",
+  backwardInput: "conv2d_bwd_input",
+  backwardFilter: "conv2d_bwd_filter",
+};
+
+/** The sizes that tell which variant is fastest. */
+export function sizesOf(g: Conv2dGeometry): Record<string, number> {
+  return {
+    pixels: g.images * g.outHeight * g.outWidth,
+    taps: g.filterHeight * g.filterWidth,
+    stride: g.strides[0],
+    C: g.channels,
+    K: g.outChannels,
+  };
+}
+
 /**
  * A shader and its tile constants. `subgroup`: registers and subgroupBroadcast, for software adapters;
  * `subgroup_pixels`: the same with the pixels over the lanes (dFilter alone); `workgroup`: tiles in workgroup memory, for GPUs.

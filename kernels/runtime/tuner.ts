@@ -13,12 +13,15 @@ import { withStockKernels } from "./registry.ts";
 import { median, timeDispatches, totalMs } from "./timing.ts";
 import type { ShaderFile } from "./wgsl.ts";
 
+/** The sizes on which an op's choice depends, by the field's letters. */
+export type Sizes = Readonly<Record<string, number>>;
+
 /** A class of shapes for which an op's fastest variant is looked for. `V` is plain JSON. */
 export interface TuneCase<V = unknown> {
   /** as the op names itself to `variantFor` */
   readonly op: string;
-  /** as the op names the class to `variantFor`; see {@link shapeClass} */
-  readonly shapeClass: string;
+  /** as the op gives them to `variantFor`; they name the class, see {@link shapeClass} */
+  readonly sizes: Sizes;
   /** all that a candidate may run: a choice is dropped when one changes */
   readonly shaders: readonly ShaderFile[];
   /** the variants worth timing on this adapter, the shipped default first */
@@ -58,14 +61,16 @@ export interface ChoiceFile {
 
 const tuned = new Map<string, unknown>();
 
-/** Names a class of shapes: each size rounded up to a power of 2. */
-export function shapeClass(sizes: Readonly<Record<string, number>>): string {
-  return Object.entries(sizes).map(([name, size]) => `${name}${2 ** Math.ceil(Math.log2(size))}`).join(" ");
+/** Names a class of shapes: each size above 16 rounded up to a power of 2. */
+export function shapeClass(sizes: Sizes): string {
+  const rounded = (size: number) => size <= 16 ? size : 2 ** Math.ceil(Math.log2(size));
+  return Object.entries(sizes).map(([name, size]) => `${name}${rounded(size)}`).join(" ");
 }
 
 /** The tuned variant if choices have been loaded and have one, else the op's default. */
-export function variantFor<V>(op: string, shapeClass: string, shipped: () => V): V {
-  return tuned.size === 0 ? shipped() : tuned.get(`${op} ${shapeClass}`) as V | undefined ?? shipped();
+export function variantFor<V>(op: string, sizes: Sizes, shipped: () => V): V {
+  if (tuned.size === 0) return shipped();
+  return tuned.get(`${op} ${shapeClass(sizes)}`) as V | undefined ?? shipped();
 }
 
 /** A variant shorter than this share of the default's time is chosen; closer ones may be noise. */
@@ -111,7 +116,7 @@ export async function tuneCase<V>(
     const chosen = median(best.times) < WORTHWHILE * default_ms ? best : shipped;
     return {
       op: item.op,
-      shape_class: item.shapeClass,
+      shape_class: shapeClass(item.sizes),
       shaders: await hashShaders(item.shaders),
       variant: chosen.variant,
       ms: median(chosen.times),
@@ -124,7 +129,7 @@ export async function tuneCase<V>(
 
 /** The candidates that compute the right thing. Compiles them, too. */
 async function gate<V>(
-  { op, shapeClass }: TuneCase<V>,
+  { op, sizes }: TuneCase<V>,
   run: TuneRun<V>,
   candidates: readonly V[],
   onWrong: (variant: V, difference: number) => void,
@@ -138,7 +143,7 @@ async function gate<V>(
     if (difference <= run.tolerance) right.push(variant);
     else if (variant === candidates[0]) {
       throw new Error(
-        `Cannot tune ${op} ${shapeClass}: its default ${
+        `Cannot tune ${op} ${shapeClass(sizes)}: its default ${
           JSON.stringify(variant)
         } is wrong by ${difference}; ` +
           `expected at most ${run.tolerance}`,

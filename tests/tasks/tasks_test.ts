@@ -11,6 +11,7 @@ const REQUIRED: Record<string, string[]> = {
   pretrain: ["--data", "nowhere"],
   reproduce: [],
   bench: [],
+  tune: [],
 };
 
 for (const [name, args] of Object.entries(REQUIRED)) {

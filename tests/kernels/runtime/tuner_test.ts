@@ -29,7 +29,7 @@ const SIZE = 4096;
 function caseOf(variants: readonly Variant[], more: Partial<TuneCase<Variant>> = {}): TuneCase<Variant> {
   return {
     op: "rounds",
-    shapeClass: "n4096",
+    sizes: { n: 4000 },
     shaders: [SHADER],
     candidates: () => variants,
     setup() {
@@ -107,18 +107,18 @@ const shipped = (): Variant => ({ ROUNDS: 7 });
 
 Deno.test("variantFor gives the default until choices are used", async () => {
   forgetChoices();
-  assertEquals(variantFor("rounds", "n4096", shipped), { ROUNDS: 7 });
+  assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 7 });
   const file = choiceFile(adapter, [await choiceOf("n4096", { ROUNDS: 3 })]);
   // as read from a file
   assertEquals(await useChoices(JSON.parse(JSON.stringify(file)), adapter, [caseOf([])]), {
     used: 1,
     stale: 0,
   });
-  assertEquals(variantFor("rounds", "n4096", shipped), { ROUNDS: 3 });
-  assertEquals(variantFor("rounds", "n8192", shipped), { ROUNDS: 7 });
-  assertEquals(variantFor("others", "n4096", shipped), { ROUNDS: 7 });
+  assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 3 });
+  assertEquals(variantFor("rounds", { n: 4097 }, shipped), { ROUNDS: 7 });
+  assertEquals(variantFor("others", { n: 4096 }, shipped), { ROUNDS: 7 });
   forgetChoices();
-  assertEquals(variantFor("rounds", "n4096", shipped), { ROUNDS: 7 });
+  assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 7 });
 });
 
 Deno.test("choices of shaders that have changed are not used", async () => {
@@ -128,7 +128,7 @@ Deno.test("choices of shaders that have changed are not used", async () => {
   ]);
   const changed = caseOf([], { shaders: [{ ...SHADER, source: `${roundsSource}// changed` }] });
   assertEquals(await useChoices(file, adapter, [changed]), { used: 0, stale: 2 });
-  assertEquals(variantFor("rounds", "n4096", shipped), { ROUNDS: 7 });
+  assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 7 });
   assertEquals(await useChoices(file, adapter, []), { used: 0, stale: 2 });
 });
 
@@ -153,5 +153,5 @@ Deno.test("hashes and classes", async () => {
   const hash = await hashShaders([SHADER]);
   assertEquals(hash.length, 16);
   assert(hash !== await hashShaders([{ ...SHADER, includes: { "a.wgsl": "" } }]));
-  assertEquals(shapeClass({ m: 1, n: 5, k: 64, c: 65 }), "m1 n8 k64 c128");
+  assertEquals(shapeClass({ m: 1, n: 5, k: 17, c: 64, d: 65 }), "m1 n5 k32 c64 d128");
 });

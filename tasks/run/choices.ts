@@ -1,0 +1,54 @@
+/**
+ * Tuned variants: reading the file that `deno task tune` writes, and using it where a task is told to.
+ *
+ * @module
+ */
+import type { AdapterRecord } from "../../kernels/runtime/device.ts";
+import { useChoices } from "../../kernels/runtime/tuner.ts";
+import { TUNE_CASES } from "../tune/cases.ts";
+import { type Context, UserError } from "./cli.ts";
+
+/**
+ * The file's content; undefined if there is no such file.
+ *
+ * @throws {UserError} if it is no JSON
+ */
+export async function readChoices(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      `Cannot read ${path}: ${(error as Error).message}; expected a file of deno task tune`,
+    );
+  }
+}
+
+/**
+ * Uses a file's variants, or the shipped defaults if none is given, and says which.
+ *
+ * @throws {UserError} if there is no such file; {Error} if it is of another adapter
+ */
+export async function applyChoices(
+  path: string | undefined,
+  adapter: AdapterRecord,
+  context: Context,
+): Promise<void> {
+  if (path === undefined) {
+    context.log("variants: the shipped defaults");
+    return;
+  }
+  const file = await readChoices(path);
+  if (file === undefined) {
+    throw new UserError(`Cannot use ${path}: there is no such file; run deno task tune`);
+  }
+  const { used, stale } = await useChoices(file, adapter, TUNE_CASES);
+  const left = stale === 0 ? "" : `; ${stale} of other shaders are not used: run deno task tune`;
+  context.log(`variants: ${used} tuned ones of ${path}, the shipped defaults elsewhere${left}`);
+}
