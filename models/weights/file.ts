@@ -4,7 +4,7 @@
  * @module
  */
 import { type ByteSource, refuse } from "./source.ts";
-import { isShape, type StoredTensor, tensorBytes } from "./tensor.ts";
+import type { StoredTensor } from "./tensor.ts";
 
 /** The formats that can be read. */
 export type WeightsFormat =
@@ -35,19 +35,14 @@ const FREE_BYTES = 64 << 20;
 const MAX_EXPANSION = 16;
 
 /**
- * Refuses tensors that claim far more values than the file has bytes: views that repeat an element, packed zeros, or
- * names that share one storage can claim any size.
+ * Refuses claims of far more values than the file has bytes: views that repeat an element, packed zeros, or names that
+ * share one storage can claim any size.
  *
+ * @param what claims them, in the plural
  * @throws {Error} giving both sizes
  */
-export function requirePlausible(source: ByteSource, tensors: ReadonlyMap<string, StoredTensor>): void {
-  let claimed = 0;
-  for (const [name, tensor] of tensors) {
-    const { shape } = tensor;
-    if (!isShape(shape)) refuse(source, `tensor ${name} claims the shape [${shape}]`);
-    claimed += tensorBytes(tensor);
-  }
-  if (claimed > FREE_BYTES + MAX_EXPANSION * source.size) {
-    refuse(source, `its tensors claim ${claimed} bytes of values but the file has ${source.size} bytes`);
+export function requirePlausible(source: ByteSource, what: string, claimed: number): void {
+  if (!(claimed <= FREE_BYTES + MAX_EXPANSION * source.size)) {
+    refuse(source, `its ${what} claim ${claimed} bytes of values but the file has ${source.size} bytes`);
   }
 }

@@ -8,6 +8,7 @@ import { openHdf5 } from "./hdf5.ts";
 import { readNpz, readNumpyPickle } from "./numpy.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { type ByteSource, FileSource, readBytes, refuse } from "./source.ts";
+import { isShape, tensorBytes } from "./tensor.ts";
 import { readTorchStream, readTorchZip } from "./torch.ts";
 import { ZipArchive } from "./zip.ts";
 
@@ -31,9 +32,9 @@ function formatOf(source: ByteSource): WeightsFormat {
   }
   // A JSON object behind a length of at most 2^56.
   if (head.length >= 9 && head[7] === 0 && head[8] === 0x7b) return "safetensors";
-  // PROTO 2 to 5; protocols 0 and 1 begin with a dict: `(d`, `}`; or with OrderedDict: `ccollections`.
+  // PROTO 2 to 5; protocols 0 and 1 begin with a dict, `(d` or `}`, or with a global, `c`.
   const isPickle = (has([0x80]) && head[1] >= 2 && head[1] <= 5) || has([0x28, 0x64]) || has([0x7d]) ||
-    has([...new TextEncoder().encode("ccollections")]);
+    has([0x63]);
   if (isPickle) return "numpy pickle";
   const shown = Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
   return refuse(
@@ -83,7 +84,10 @@ export async function openWeights(input: string | ByteSource): Promise<WeightsFi
     content = await readContent(source, format);
     const { tensors, groups = [], metadata = {} } = content;
     if (tensors.size === 0) refuse(source, `it is a ${format} file without tensors`);
-    requirePlausible(source, tensors);
+    for (const [name, { shape }] of tensors) {
+      if (!isShape(shape)) refuse(source, `tensor ${name} claims the shape [${shape}]`);
+    }
+    requirePlausible(source, "tensors", [...tensors.values()].reduce((sum, t) => sum + tensorBytes(t), 0));
     return {
       path: source.path,
       size: source.size,

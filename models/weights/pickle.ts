@@ -12,8 +12,8 @@ import { handlerOf, type Machine } from "./pickle_opcodes.ts";
 import type { PickleRules } from "./pickle_values.ts";
 import { type Cursor, refuse } from "./source.ts";
 
-/** More than any file of weights needs; an opcode keeps some 100 bytes at most. */
-const MAX_OPCODES = 2_000_000;
+/** Some 20,000 tensors; an opcode keeps some 150 bytes at most. */
+const MAX_OPCODES = 1_000_000;
 const STOP = 0x2e;
 
 /**

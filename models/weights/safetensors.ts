@@ -8,6 +8,7 @@
 import type { WeightsContent } from "./file.ts";
 import { type ByteSource, FileSource, MemorySource, readBytes } from "./source.ts";
 import {
+  areSizes,
   bytesOf,
   dataFrom,
   type Dtype,
@@ -149,7 +150,7 @@ function decodeTensor(
     return refuse(`tensor ${name} has dtype ${dtype}, which is none of ${DTYPES.join(", ")}`);
   }
   if (!isShape(shape)) return refuse(`tensor ${name} has no valid shape`);
-  if (!isShape(range) || range.length !== 2) return refuse(`tensor ${name} has no valid data_offsets`);
+  if (!areSizes(range) || range.length !== 2) return refuse(`tensor ${name} has no valid data_offsets`);
   const [from, to] = range;
   const wanted = tensorBytes({ dtype, shape });
   if (begin + to > source.size || to - from !== wanted) {

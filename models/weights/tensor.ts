@@ -72,11 +72,20 @@ export function tensorBytes({ dtype, shape }: Pick<StoredTensor, "dtype" | "shap
   return elementCount(shape) * elementBytes(dtype);
 }
 
-/** True for sizes that a file may claim: integers >= 0 whose product is still exact. */
-export function isShape(value: unknown): value is number[] {
+/** True for a list of whole numbers >= 0, e.g. strides. */
+export function areSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= 32 &&
-    value.every((size) => Number.isSafeInteger(size) && size >= 0) &&
-    Number.isSafeInteger(elementCount(value) * 8);
+    value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/** True for a whole number >= 0. */
+export function isSize(value: unknown): value is number {
+  return areSizes([value]);
+}
+
+/** True for a shape whose values can be counted exactly. */
+export function isShape(value: unknown): value is number[] {
+  return areSizes(value) && Number.isSafeInteger(elementCount(value) * 8);
 }
 
 /** Little-endian bytes as an array of the dtype; copies them if they are not aligned. */

@@ -11,7 +11,7 @@ import type { PickleGlobal, PickleRules } from "./pickle_values.ts";
 import { type ByteSource, Cursor, MemorySource, readBytes, refuse } from "./source.ts";
 import { collectTensors } from "./state_dict.ts";
 import { contiguousStrides, extent, readStrided } from "./strided.ts";
-import { type Dtype, elementBytes, isShape, type StoredTensor } from "./tensor.ts";
+import { areSizes, type Dtype, elementBytes, isShape, isSize, type StoredTensor } from "./tensor.ts";
 import { ZipArchive, type ZipEntry } from "./zip.ts";
 
 const STORAGE_DTYPES: Readonly<Record<string, Dtype>> = {
@@ -49,6 +49,8 @@ const DTYPES: Readonly<Record<string, Dtype>> = {
 /** The first pickle of the old stream. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const OLD_PROTOCOL = 1001;
+/** A pickle of names and shapes, without the values. */
+const MAX_PICKLE_BYTES = 32 << 20;
 
 type Fail = (reason: string) => never;
 
@@ -85,15 +87,15 @@ function rebuildTensor(
   const [storage, offset, shape, givenStrides] = args;
   if (!isStorage(storage)) return fail("has a tensor without a storage");
   const dtype = dtypeOf(storage) ?? fail("has a tensor of an unknown dtype");
-  if (!isShape(shape) || !isShape([offset])) {
+  if (!isShape(shape) || !isSize(offset)) {
     return fail(`has a tensor of shape [${shape}] at element ${offset}`);
   }
   const strides = givenStrides ?? contiguousStrides(shape);
-  if (!isShape(strides) || strides.length !== shape.length) {
+  if (!areSizes(strides) || strides.length !== shape.length) {
     return fail(`has a tensor of strides [${strides}]`);
   }
   // Copies: the pickle may go on changing its lists.
-  const view = { dtype, shape: [...shape], strides: [...strides], offset: offset as number };
+  const view = { dtype, shape: [...shape], strides: [...strides], offset };
   const end = extent(view).to * elementBytes(dtype);
   if (!(end <= storage.bytes)) {
     fail(
@@ -160,11 +162,11 @@ function storageId(id: unknown, fail: Fail) {
       `refers to ${kind === "storage" ? name : "an object outside of it"}; expected a storage of numbers`,
     );
   }
-  if ((typeof key !== "string" && typeof key !== "number") || !isShape([count])) {
+  if ((typeof key !== "string" && typeof key !== "number") || !isSize(count)) {
     return fail(`has a storage with key ${String(key)} of ${String(count)} elements`);
   }
   const size = dtype === undefined ? 1 : elementBytes(dtype);
-  return { dtype, key: String(key), size, bytes: (count as number) * size, view };
+  return { dtype, key: String(key), size, bytes: count * size, view };
 }
 
 /**
@@ -189,7 +191,9 @@ export function readTorchZip(source: ByteSource): WeightsContent {
     if (entry.size !== bytes) fail(`wants ${bytes} bytes of storage ${key}, which has ${entry.size}`);
     return { dtype, bytes, read: (offset, length) => read(entry, offset, length) };
   };
-  const bytes = archive.read(archive.entries.get(pickle)!);
+  const entry = archive.entries.get(pickle)!;
+  if (entry.size > MAX_PICKLE_BYTES) refuse(source, `its data.pkl claims ${entry.size} bytes`);
+  const bytes = archive.read(entry);
   const cursor = new Cursor(new MemorySource(bytes, source.path));
   return contentOf(unpickle(cursor, { globals: torchGlobals(fail), persistent }), fail);
 }
@@ -267,9 +271,9 @@ export function readTorchStream(source: ByteSource): WeightsContent {
 /** A part of a storage: (key, element offset, element count). */
 function storageView(storage: StreamStorage, view: unknown, fail: Fail): Storage {
   const [, offset, count] = Array.isArray(view) ? view : [];
-  if (!isShape([offset, count])) return fail("has a storage's view without an offset or a length");
-  const from = (offset as number) * storage.size;
-  const bytes = (count as number) * storage.size;
+  if (!isSize(offset) || !isSize(count)) return fail("has a storage's view without an offset or a length");
+  const from = offset * storage.size;
+  const bytes = count * storage.size;
   if (from + bytes > storage.bytes) {
     fail(`has a storage's view that ends at byte ${from + bytes} of ${storage.bytes}`);
   }

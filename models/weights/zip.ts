@@ -5,6 +5,7 @@
  * @module
  */
 import { constants, crc32, inflateRawSync } from "node:zlib";
+import { requirePlausible } from "./file.ts";
 import { type ByteSource, Cursor, readBytes, refuse } from "./source.ts";
 
 const LOCAL = 0x04034b50;
@@ -41,6 +42,7 @@ export class ZipArchive {
     this.source = source;
     const entries = readDirectory(source);
     requireDisjoint(source, entries);
+    requirePlausible(source, "zip entries", entries.reduce((sum, { size }) => sum + size, 0));
     this.entries = new Map(entries.map((entry) => [entry.name, entry]));
     if (this.entries.size !== entries.length) refuse(source, "its zip directory has a name twice");
   }

@@ -262,6 +262,8 @@ def make_arrays():
         for name, array in arrays.items():
             packed = {"compression": "gzip", "shuffle": True} if name == "long" else {}
             file.create_dataset(name, data=array, **packed)
+    with h5py.File(OUT / "claims_4_terabytes.h5", "w") as file:
+        file.create_dataset("weight", shape=(1 << 40,), dtype="f4", chunks=(1024,))
     return {
         name: {
             "shape": list(array.shape),

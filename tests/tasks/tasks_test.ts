@@ -12,6 +12,8 @@ const REQUIRED: Record<string, string[]> = {
   reproduce: [],
   bench: [],
   tune: [],
+  weights: ["inspect", "none.pth"],
+  export: ["none.safetensors", "--onnx", "none.onnx"],
 };
 
 for (const [name, args] of Object.entries(REQUIRED)) {
