@@ -8,7 +8,7 @@ import type { WeightsFile } from "../models/weights/file.ts";
 import { type Hints, identify, type Identity } from "../models/weights/identify.ts";
 import { openWeights } from "../models/weights/open.ts";
 import { writeSafetensors } from "../models/weights/safetensors.ts";
-import { elementCount, type StoredTensor, toFloat64 } from "../models/weights/tensor.ts";
+import { elementCount, type StoredTensor, toNumbers } from "../models/weights/tensor.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { HINT_FLAGS } from "./run/hint_flags.ts";
 import { requireWritable } from "./run/files.ts";
@@ -141,7 +141,7 @@ function metadataOf({ width, classes, graph, convention }: PretrainedResNet50): 
 
 /** The largest difference of two tensors, and where; NaN equals NaN. */
 function largestDifference(a: StoredTensor, b: StoredTensor): { difference: number; index: number } {
-  const [x, y] = [toFloat64(a.read()), toFloat64(b.read())];
+  const [x, y] = [toNumbers(a.read()), toNumbers(b.read())];
   let [difference, index] = [0, 0];
   for (let i = 0; i < x.length; i++) {
     if (x[i] === y[i] || (Number.isNaN(x[i]) && Number.isNaN(y[i]))) continue;

@@ -146,7 +146,7 @@ class NumpyArray {
     const wanted = elementCount(shape) * elementBytes(type.dtype);
     const length = typeof data === "string" || data instanceof PickleBytes ? data.length : -1;
     // Bytes that were written as a text take one or two bytes each: they are counted when they are read.
-    if (length < wanted || (length > wanted && !(data instanceof PickleBytes && data.isText))) {
+    if (length < wanted || (length > wanted && !(data instanceof PickleBytes && data.isEncoded))) {
       return this.#fail(
         `has an array of shape [${shape.join(", ")}], which wants ${wanted} bytes, with ${length}`,
       );

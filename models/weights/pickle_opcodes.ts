@@ -3,8 +3,15 @@
  *
  * @module
  */
-import { type Buildable, PickleBytes, type PickleGlobal, type PickleRules } from "./pickle_values.ts";
-import type { Cursor } from "./source.ts";
+import { bytesFromQuoted, latin1FromRawUnicode, latin1FromUtf8 } from "./pickle_text.ts";
+import {
+  type Buildable,
+  type Decoder,
+  PickleBytes,
+  type PickleGlobal,
+  type PickleRules,
+} from "./pickle_values.ts";
+import { type Cursor, readBytes, refuse } from "./source.ts";
 
 /** Longer strings stay in the file. */
 const MAX_STRING_BYTES = 1 << 16;
@@ -126,7 +133,7 @@ function narrow(value: bigint): number | bigint {
 }
 
 function decimal(machine: Machine): number | bigint | boolean {
-  const text = latin1(machine.cursor.line()).replace(/L$/, "");
+  const text = shortText(machine).replace(/L$/, "");
   if (text === "00" || text === "01") return text === "01";
   if (!/^\s*[-+]?\d{1,600}\s*$/.test(text)) {
     machine.fail(`has ${JSON.stringify(text.slice(0, 40))} for an integer`);
@@ -135,7 +142,7 @@ function decimal(machine: Machine): number | bigint | boolean {
 }
 
 function float(machine: Machine): number {
-  const text = latin1(machine.cursor.line());
+  const text = shortText(machine);
   const value = Number(text.replace(/inf/, "Infinity"));
   if (Number.isNaN(value) && text !== "nan") {
     machine.fail(`has ${JSON.stringify(text.slice(0, 40))} for a number`);
@@ -154,15 +161,27 @@ const u16 = ({ cursor }: Machine) => cursor.view(2).getUint16(0, true);
 const u8 = ({ cursor }: Machine) => cursor.u8();
 
 /** Bytes that stay where they are. */
-function span({ cursor }: Machine, length: number, isText: boolean): PickleBytes {
+function span({ cursor }: Machine, length: number, decode?: Decoder): PickleBytes {
   const offset = cursor.position;
   cursor.skip(length);
-  return new PickleBytes(cursor.source, offset, length, isText);
+  return new PickleBytes(cursor.source, offset, length, decode);
+}
+
+/** The next line's bytes; `undefined` if it is too long to be anything but an array's values. */
+function shortLine({ cursor }: Machine, line: { offset: number; length: number }) {
+  return line.length > MAX_STRING_BYTES ? undefined : readBytes(cursor.source, line.offset, line.length);
+}
+
+/** A line of at most 1 KiB: a name or a number. */
+function shortText(machine: Machine): string {
+  const line = machine.cursor.line();
+  if (line.length > MAX_NAME_BYTES) machine.fail(`has a name or number of ${line.length} bytes`);
+  return latin1(readBytes(machine.cursor.source, line.offset, line.length));
 }
 
 /** A text in UTF-8. */
 function text(machine: Machine, length: number): unknown {
-  if (length > MAX_STRING_BYTES) return span(machine, length, true);
+  if (length > MAX_STRING_BYTES) return span(machine, length, latin1FromUtf8);
   try {
     return utf8.decode(machine.cursor.take(length));
   } catch (error) {
@@ -173,49 +192,34 @@ function text(machine: Machine, length: number): unknown {
 
 /** A Python 2 string: text in latin1, or bytes. */
 function byteText(machine: Machine, length: number): unknown {
-  if (length > MAX_STRING_BYTES) return span(machine, length, false);
+  if (length > MAX_STRING_BYTES) return span(machine, length);
   return latin1(machine.cursor.take(length));
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  n: "\n",
-  r: "\r",
-  t: "\t",
-  a: "\x07",
-  b: "\b",
-  f: "\f",
-  v: "\v",
-  "\\": "\\",
-  "'": "'",
-  '"': '"',
-};
-
 /** A quoted Python 2 string with escapes. */
-function quoted(machine: Machine): string {
-  const line = latin1(machine.cursor.line());
-  if (!/^(['"]).*\1$/s.test(line) || line.length < 2) machine.fail("has a string without quotes");
-  return line.slice(1, -1).replace(/\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)/gs, (all, escape: string) => {
-    if (escape.length === 3 && escape[0] === "x") return String.fromCharCode(parseInt(escape.slice(1), 16));
-    if (/^[0-7]/.test(escape)) return String.fromCharCode(parseInt(escape, 8) & 255);
-    return ESCAPES[escape] ?? all;
-  });
+function quoted(machine: Machine): unknown {
+  const line = machine.cursor.line();
+  const bytes = shortLine(machine, line);
+  if (bytes !== undefined) {
+    return latin1(bytesFromQuoted(bytes, (reason) => refuse(machine.cursor.source, reason)));
+  }
+  return new PickleBytes(machine.cursor.source, line.offset, line.length, bytesFromQuoted);
 }
 
 /** A text in Python's raw-unicode-escape. */
-function rawUnicode(machine: Machine): string {
-  return latin1(machine.cursor.line()).replace(
+function rawUnicode(machine: Machine): unknown {
+  const line = machine.cursor.line();
+  const bytes = shortLine(machine, line);
+  if (bytes === undefined) {
+    return new PickleBytes(machine.cursor.source, line.offset, line.length, latin1FromRawUnicode);
+  }
+  return latin1(bytes).replace(
     /\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g,
     (_, short: string | undefined, long: string | undefined) => {
       const code = parseInt(short ?? long!, 16);
       return code > 0x10ffff ? machine.fail("has a character beyond Unicode") : String.fromCodePoint(code);
     },
   );
-}
-
-function globalLine(machine: Machine): string {
-  const line = machine.cursor.line();
-  if (line.length > MAX_NAME_BYTES) machine.fail(`has a global's name of ${line.length} bytes`);
-  return latin1(line);
 }
 
 function stackGlobal(machine: Machine): void {
@@ -256,8 +260,8 @@ const HANDLERS = new Map<number, Handler>([
   [0x30, (m) => void (m.stack.length === m.marks.at(-1) ? m.marks.pop() : pop(m))], // 0
   [0x31, (m) => void popToMark(m)], // 1
   [0x32, pushes(top)], // 2
-  [0x42, pushes((m) => span(m, u32(m), false))], // B
-  [0x43, pushes((m) => span(m, u8(m), false))], // C
+  [0x42, pushes((m) => span(m, u32(m)))], // B
+  [0x43, pushes((m) => span(m, u8(m)))], // C
   [0x46, pushes(float)], // F
   [0x47, pushes(({ cursor }) => cursor.view(8).getFloat64(0))], // G
   [0x49, pushes(decimal)], // I
@@ -266,7 +270,7 @@ const HANDLERS = new Map<number, Handler>([
   [0x4c, pushes(decimal)], // L
   [0x4d, pushes(u16)], // M
   [0x4e, pushes(() => null)], // N
-  [0x50, (m) => persistent(m, globalLine(m))], // P
+  [0x50, (m) => persistent(m, shortText(m))], // P
   [0x51, (m) => persistent(m, pop(m))], // Q
   [0x52, call], // R
   [0x53, pushes(quoted)], // S
@@ -280,7 +284,7 @@ const HANDLERS = new Map<number, Handler>([
     append(m, top(m), [item]);
   }], // a
   [0x62, build], // b
-  [0x63, pushes((m) => findGlobal(m, globalLine(m), globalLine(m)))], // c
+  [0x63, pushes((m) => findGlobal(m, shortText(m), shortText(m)))], // c
   [0x64, pushes((m) => dictOf(m, popToMark(m)))], // d
   [0x65, (m) => {
     const items = popToMark(m);
@@ -322,7 +326,7 @@ const HANDLERS = new Map<number, Handler>([
   [0x8b, pushes((m) => integer(m, u32(m)))],
   [0x8c, pushes((m) => text(m, u8(m)))],
   [0x8d, pushes((m) => text(m, u64(m)))],
-  [0x8e, pushes((m) => span(m, u64(m), false))],
+  [0x8e, pushes((m) => span(m, u64(m)))],
   [0x8f, pushes(() => new Set())],
   [0x90, addItems],
   [0x91, pushes((m) => new Set(popToMark(m)))],
@@ -330,7 +334,7 @@ const HANDLERS = new Map<number, Handler>([
   [0x93, stackGlobal],
   [0x94, (m) => memoize(m, m.memo.size, top(m))],
   [0x95, ({ cursor }) => cursor.skip(8)], // FRAME: its length is not needed
-  [0x96, pushes((m) => span(m, u64(m), false))],
+  [0x96, pushes((m) => span(m, u64(m)))],
   [0x97, refused("NEXT_BUFFER")],
   [0x98, () => {}], // READONLY_BUFFER
 ]);

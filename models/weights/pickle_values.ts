@@ -27,43 +27,36 @@ export interface PickleRules {
   readonly persistent?: (id: unknown) => unknown;
 }
 
+/** What the bytes in the file stand for; `fail` complains about the file. */
+export type Decoder = (
+  bytes: Uint8Array<ArrayBuffer>,
+  fail: (reason: string) => never,
+) => Uint8Array<ArrayBuffer>;
+
 /** A byte string that stays in the file until it is read. */
 export class PickleBytes {
   readonly #source: ByteSource;
   readonly #offset: number;
   /** bytes in the file */
   readonly length: number;
-  /** the bytes are UTF-8 of characters below 256, as Python 3 writes bytes in protocol 2 */
-  readonly isText: boolean;
+  readonly #decode: Decoder | undefined;
 
-  /** Bytes of a source. */
-  constructor(source: ByteSource, offset: number, length: number, isText = false) {
+  /** Bytes of a source; `decode` shortens them or leaves them as long as they are. */
+  constructor(source: ByteSource, offset: number, length: number, decode?: Decoder) {
     this.#source = source;
     this.#offset = offset;
     this.length = length;
-    this.isText = isText;
+    this.#decode = decode;
+  }
+
+  /** The bytes stand for at most as many others. */
+  get isEncoded(): boolean {
+    return this.#decode !== undefined;
   }
 
   /** Reads them. */
   read(): Uint8Array<ArrayBuffer> {
     const bytes = readBytes(this.#source, this.#offset, this.length);
-    return this.isText ? latin1FromUtf8(bytes, (reason) => refuse(this.#source, reason)) : bytes;
+    return this.#decode?.(bytes, (reason) => refuse(this.#source, reason)) ?? bytes;
   }
-}
-
-/** Decodes in place: two bytes 0xC2 or 0xC3 and 0x80..0xBF are one character. */
-function latin1FromUtf8(bytes: Uint8Array<ArrayBuffer>, fail: (reason: string) => never) {
-  let length = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    let byte = bytes[i];
-    if (byte >= 0x80) {
-      const next = bytes[++i];
-      if ((byte & 0xfe) !== 0xc2 || (next & 0xc0) !== 0x80) {
-        fail("a text that stands for bytes is not latin1");
-      }
-      byte = (byte & 3) << 6 | next & 0x3f;
-    }
-    bytes[length++] = byte;
-  }
-  return bytes.subarray(0, length);
 }

@@ -158,20 +158,16 @@ export class Cursor {
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** The bytes before the next line feed, which is stepped over. */
-  line(): Uint8Array<ArrayBuffer> {
-    const parts: Uint8Array<ArrayBuffer>[] = [];
+  /** Steps over a line and its line feed; where it lies, without the line feed. */
+  line(): { offset: number; length: number } {
+    const offset = this.#position;
     for (;;) {
       const length = Math.min(BLOCK_BYTES, this.end - this.#position);
       if (length === 0) refuse(this.source, "it ends within a line");
-      const block = this.take(length);
-      const index = block.indexOf(0x0a);
-      if (index >= 0) {
-        this.#position -= length - index - 1;
-        parts.push(block.slice(0, index));
-        return parts.length === 1 ? parts[0] : concatenate(parts);
-      }
-      parts.push(block.slice());
+      const index = this.take(length).indexOf(0x0a);
+      if (index < 0) continue;
+      this.#position -= length - index - 1;
+      return { offset, length: this.#position - 1 - offset };
     }
   }
 
@@ -183,14 +179,4 @@ export class Cursor {
       );
     }
   }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

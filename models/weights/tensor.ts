@@ -112,15 +112,17 @@ export function toFloat32({ dtype, data }: HostTensor): Float32Array<ArrayBuffer
     const bits = Uint32Array.from(data as Uint16Array, (half) => half << 16);
     return new Float32Array(bits.buffer);
   }
-  return Float32Array.from(data as ArrayLike<number | bigint>, Number);
+  return isBig(data) ? Float32Array.from(data, Number) : new Float32Array(data);
+}
+
+function isBig(data: TensorData): data is BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer> {
+  return data instanceof BigInt64Array || data instanceof BigUint64Array;
 }
 
 /** A tensor's values as numbers; 64-bit integers beyond 2^53 are rounded. */
-export function toFloat64(tensor: HostTensor): Float64Array<ArrayBuffer> {
-  return Float64Array.from(
-    tensor.dtype === "BF16" ? toFloat32(tensor) : tensor.data as ArrayLike<number | bigint>,
-    Number,
-  );
+export function toNumbers(tensor: HostTensor): ArrayLike<number> {
+  if (tensor.dtype === "BF16") return toFloat32(tensor);
+  return isBig(tensor.data) ? Float64Array.from(tensor.data, Number) : tensor.data;
 }
 
 /** A stored tensor whose values are another's, changed; `data` is that tensor's values as 32-bit floats. */

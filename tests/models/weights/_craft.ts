@@ -114,8 +114,12 @@ export function nested(depth: number, width: number): Uint8Array {
   return pickle(...parts, "h", [depth], ".");
 }
 
-/** A pickled array that claims a dtype and a shape and has 4 bytes. */
-export function numpyPickle(dtype: string, shape: number[]): Uint8Array {
+/** A dict with a pickled array `a` that claims a dtype and a shape; `data` is the opcode of its bytes, 4 by default. */
+export function numpyPickle(
+  dtype: string,
+  shape: number[],
+  data: Part = "U\x04\x00\x00\x80\x3f",
+): Uint8Array {
   const state = ["(", ...shape.map((size) => bytes("J", little(size, 4))), "t"];
   return pickle(
     "}",
@@ -125,6 +129,8 @@ export function numpyPickle(dtype: string, shape: number[]): Uint8Array {
     `cnumpy\ndtype\nU${
       String.fromCharCode(dtype.length)
     }${dtype}K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb`,
-    "\x89U\x04\x00\x00\x80\x3ftbs.",
+    "\x89",
+    data,
+    "tbs.",
   );
 }

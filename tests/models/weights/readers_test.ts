@@ -4,7 +4,8 @@ import type { WeightsFile } from "../../../models/weights/file.ts";
 import { openWeights } from "../../../models/weights/open.ts";
 import { readBytes } from "../../../models/weights/source.ts";
 import { Cursor, MemorySource } from "../../../models/weights/source.ts";
-import { toFloat32, toFloat64 } from "../../../models/weights/tensor.ts";
+import { toFloat32, toNumbers } from "../../../models/weights/tensor.ts";
+import { numpyPickle } from "./_craft.ts";
 import { EXPECTED, type ExpectedTensor, goldenBytes, goldenPath } from "../../golden/weights.ts";
 
 const DTYPES: Readonly<Record<string, string>> = {
@@ -25,7 +26,7 @@ function assertTensor(file: WeightsFile, name: string, expected: ExpectedTensor,
   const tensor = stored.read();
   assertEquals([stored.dtype, stored.shape], [tensor.dtype, tensor.shape], name);
   assertEquals([tensor.dtype, tensor.shape], [dtype, expected.shape], name);
-  const values = dtype === "I64" ? Array.from(tensor.data, String) : Array.from(toFloat64(tensor));
+  const values = dtype === "I64" ? Array.from(tensor.data, String) : Array.from(toNumbers(tensor));
   assertEquals(values, expected.values.map((value) => dtype === "I64" ? value : Number(value)), name);
 }
 
@@ -110,7 +111,7 @@ Deno.test("a cursor reads across its blocks and stops at the end", () => {
   assertEquals(Array.from(cursor.take(4)), [0, 1, 2, 3].map((i) => (65_535 + i) % 251));
   assertEquals(cursor.take(70_000), bytes.subarray(65_539, 135_539));
   const rest = bytes.subarray(135_539);
-  assertEquals(cursor.line(), rest.subarray(0, rest.indexOf(0x0a)));
+  assertEquals(cursor.line(), { offset: 135_539, length: rest.indexOf(0x0a) });
   assertEquals(cursor.position, 135_539 + rest.indexOf(0x0a) + 1);
   assertThrows(
     () => new Cursor(source, 199_999).take(2),
@@ -126,4 +127,25 @@ Deno.test("16-bit floats widen exactly", () => {
   assertEquals(toFloat32({ ...half, shape: [3] }), Float32Array.of(1.5, -65504, 2 ** -24));
   const brain = { dtype: "BF16" as const, shape: [3], data: Uint16Array.of(0x3fc0, 0xff80, 0x0001) };
   assertEquals(toFloat32(brain), Float32Array.of(1.5, -Infinity, 2 ** -133));
+});
+
+Deno.test("arrays whose bytes are written as text, short and long: Python 2's quotes, Python 3's escapes", async () => {
+  const hex = (byte: number, digits: number) => byte.toString(16).padStart(digits, "0");
+  const quoted = (byte: number) => {
+    const named: Record<number, string> = { 9: "\\t", 10: "\\n", 13: "\\r", 39: "\\'", 92: "\\\\" };
+    return named[byte] ?? (byte < 32 || byte > 126 ? `\\x${hex(byte, 2)}` : String.fromCharCode(byte));
+  };
+  const unicode = (byte: number) =>
+    [0, 10, 13, 26, 92].includes(byte) ? `\\u${hex(byte, 4)}` : String.fromCharCode(byte);
+  for (const count of [256, 256 * 300]) {
+    const values = Uint8Array.from({ length: count }, (_, i) => i);
+    const texts = [
+      `S'${Array.from(values, quoted).join("")}'\n`,
+      `c_codecs\nencode\n(V${Array.from(values, unicode).join("")}\nVlatin1\ntR`,
+    ];
+    for (const text of texts) {
+      using file = await openWeights(new MemorySource(numpyPickle("u1", [count], text), "x.pkl"));
+      assertEquals(file.tensors.get("a")!.read().data, values);
+    }
+  }
 });
