@@ -190,9 +190,13 @@ export class Parameters {
       throw new Error(`Cannot load weights: ${shown}${more}`);
     }
     for (const name of names) {
-      const value = this.importLike(name, hostTensor(tensors.get(name)!));
+      const tensor = tensors.get(name)!;
+      const values = hostTensor(tensor);
+      const value = this.importLike(name, values);
       this.get(name).assign(value);
       value.dispose();
+      // What was read for this and copied by the transpose is given back at once, not at the next collection.
+      if (tensor !== values && fileAxes(this.#kindOf(name))) (values.data.buffer as ArrayBuffer).transfer(0);
     }
   }
 
