@@ -248,7 +248,7 @@ def make_arrays():
         "u1": np.arange(256, dtype="u1"),
         "b1": np.array([True, False]),
         "fortran": np.asfortranarray(np.arange(24, dtype="f4").reshape(2, 3, 4)),
-        "big_endian": np.arange(4, dtype=">f4") / 7,
+        "big_endian": (np.arange(4) / 7).astype(">f4"),
         "scalar": np.array(2.5, dtype="f4"),
         "empty": np.zeros((0, 2), dtype="f4"),
         "long": np.arange(45000).astype("u1"),
