@@ -109,14 +109,14 @@ function weightName(path: string): string {
   return isDoubled ? `${layer}/${parts.at(-1)}` : parts.join("/");
 }
 
-/** A dataset of numbers; undefined for texts and the like. */
+/** A dataset of numbers, which the library gives in the machine's byte order; undefined for texts and the like. */
 function datasetTensor(
   module: H5Module,
   file: bigint,
   path: string,
   source: ByteSource,
 ): StoredTensor | undefined {
-  const { type, size, signed, littleEndian, shape, vlen } = module.get_dataset_metadata(file, path);
+  const { type, size, signed, shape, vlen } = module.get_dataset_metadata(file, path);
   const { H5T_FLOAT, H5T_INTEGER, H5T_ENUM } = module.H5T_class_t;
   const dtype = type === H5T_FLOAT.value
     ? FLOATS[size]
@@ -129,7 +129,6 @@ function datasetTensor(
   if (!isShape(shape)) throw new Error(`dataset ${path} claims the shape [${shape}]`);
   const read = () => {
     const bytes = readDataset(module, file, path, elementCount(shape) * elementBytes(dtype), source);
-    if (!littleEndian) { for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse(); }
     return { dtype, shape, data: dataFrom(dtype, bytes) };
   };
   return { dtype, shape, read };
