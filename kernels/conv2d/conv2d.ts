@@ -8,6 +8,7 @@ import { type Activation, activationCode } from "../matmul/activation.ts";
 import type { Output } from "../runtime/dispatch.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
 import { variantFor } from "../runtime/tuner.ts";
+import type { Constants } from "../runtime/wgsl.ts";
 import { type Conv2dGeometry, divideImages, type ImageRange, isEmpty, shapesOf } from "./conv2d_geometry.ts";
 import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
 import {
@@ -122,6 +123,11 @@ function outputPart(made: TensorInfo | undefined, shape: number[], part: ImageRa
   return { ...(made ? { inPlace: made } : { shape }), ...windowOf({ shape }, part) };
 }
 
+/** The three channels of an image are not multiplied as four. */
+function partsOf({ kind }: Conv2dVariant, channels: number): Constants {
+  return kind === "subgroup" && channels < 4 ? { PARTS: channels } : {};
+}
+
 /** Rows and vec4s of columns that one workgroup computes. */
 function blockOf({ kind, constants }: Conv2dVariant): [number, number] {
   const { TILE_M, TILE_N, BLOCK_M, BLOCK_N, LANES } = constants as Record<string, number>;
@@ -162,6 +168,7 @@ export function conv2dForward(
         shader: FORWARD[variant.kind],
         constants: {
           ...variant.constants,
+          ...partsOf(variant, channels),
           BIAS: bias !== undefined,
           RESIDUAL: residual !== undefined,
           PRELU: slopes !== undefined,
@@ -301,7 +308,7 @@ export function conv2dBackwardFilter(
       const pixels = part.images * outHeight * outWidth;
       [made] = run({
         shader: BACKWARD_FILTER[variant.kind],
-        constants: variant.constants,
+        constants: { ...variant.constants, ...partsOf(variant, channels) },
         inputs: [{ tensor: px, ...windowOf(px, part) }, { tensor: pDy, ...windowOf(pDy, part) }],
         outputs: [made ? { inPlace: made } : { shape: chunks === 1 ? shape : [chunks, ...shape] }],
         uniforms: {

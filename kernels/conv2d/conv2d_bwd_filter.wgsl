@@ -9,6 +9,7 @@
 const TILE_C = 2u;
 const TILE_K = 8u;
 const UNROLL = 4u; // pixels a round
+const PARTS = 4u; // of a vec4 of input channels that there are: 4 unless C < 4
 const LANES = 8u;
 const LOADS = (UNROLL * TILE_K + LANES - 1u) / LANES; // of dy, a lane and round
 
@@ -87,10 +88,10 @@ fn main(
     }
     //#unroll
     for (var p = 0u; p < UNROLL; p++) {
-      let h = i32(ho * u.stride_y) + down;
-      let w = i32(wo * u.stride_x) + right;
-      let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width) && first + p < u.pixels;
-      let address = select(0u, ((row + u32(h)) * u.width + u32(w)) * u.channels, inside);
+      let h = u32(i32(ho * u.stride_y) + down); // huge above the image
+      let w = u32(i32(wo * u.stride_x) + right);
+      let inside = h < u.height && w < u.width && first + p < u.pixels;
+      let address = select(0u, ((row + h) * u.width + w) * u.channels, inside);
       //#unroll
       for (var i = 0u; i < TILE_C; i++) {
         v[p * TILE_C + i] = select(vec4<f32>(0.0), x[address + place[i]], inside);
@@ -112,9 +113,15 @@ fn main(
           let a = v[p * TILE_C + i];
           let b = d[p * TILE_K + j];
           acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(a.x), b, acc[(4u * i) * TILE_K + j]);
-          acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(a.y), b, acc[(4u * i + 1u) * TILE_K + j]);
-          acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(a.z), b, acc[(4u * i + 2u) * TILE_K + j]);
-          acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(a.w), b, acc[(4u * i + 3u) * TILE_K + j]);
+          if (PARTS > 1u) {
+            acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(a.y), b, acc[(4u * i + 1u) * TILE_K + j]);
+          }
+          if (PARTS > 2u) {
+            acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(a.z), b, acc[(4u * i + 2u) * TILE_K + j]);
+          }
+          if (PARTS > 3u) {
+            acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(a.w), b, acc[(4u * i + 3u) * TILE_K + j]);
+          }
         }
       }
     }

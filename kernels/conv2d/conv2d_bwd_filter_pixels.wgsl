@@ -65,10 +65,10 @@ fn main(
     //#unroll
     for (var p = 0u; p < UNROLL; p++) {
       let pixel = first + p * LANES + lane;
-      let h = i32(ho * u.stride_y) + down;
-      let w = i32(wo * u.stride_x) + right;
-      let inside = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width) && pixel < u.pixels;
-      let address = select(0u, ((image * u.height + u32(h)) * u.width + u32(w)) * u.channels, inside);
+      let h = u32(i32(ho * u.stride_y) + down); // huge above the image
+      let w = u32(i32(wo * u.stride_x) + right);
+      let inside = h < u.height && w < u.width && pixel < u.pixels;
+      let address = select(0u, ((image * u.height + h) * u.width + w) * u.channels, inside);
       let dy_address = min(pixel, u.pixels - 1u) * u.out_channels;
       //#unroll
       for (var j = 0u; j < TILE_K; j++) {

@@ -98,6 +98,8 @@ fn main(
     share[l] = min(channel, u.filter_channels - 1u) * u.out_channels;
   }
 
+  var row_address: array<u32, TILE_M>; // of the tap's row, and whether dy has it
+  var row_inside: array<bool, TILE_M>;
   var address: array<u32, TILE_M>;
   var inside: array<bool, TILE_M>;
   var part: array<vec4<f32>, LOADS>;
@@ -106,15 +108,19 @@ fn main(
   let first_s = first_tap(phase_x + u.pad_x, u.stride_x, u.dilation_x, u.filter_width);
   for (var r = first_r; r < u.filter_height; r += u.tap_step_y) {
     let down = (i32(phase_y + u.pad_y) - i32(r * u.dilation_y)) / i32(u.stride_y);
+    //#unroll
+    for (var i = 0u; i < TILE_M; i++) {
+      let h = u32(i32(y[i]) + down); // huge above dy
+      row_inside[i] = h < u.out_height;
+      row_address[i] = (image[i] * u.out_height + h) * u.out_width * u.out_channels;
+    }
     for (var s = first_s; s < u.filter_width; s += u.tap_step_x) {
       let right = (i32(phase_x + u.pad_x) - i32(s * u.dilation_x)) / i32(u.stride_x);
       //#unroll
       for (var i = 0u; i < TILE_M; i++) {
-        let h = i32(y[i]) + down;
-        let w = i32(x[i]) + right;
-        inside[i] = h >= 0 && h < i32(u.out_height) && w >= 0 && w < i32(u.out_width);
-        let pixel = (image[i] * u.out_height + u32(h)) * u.out_width + u32(w);
-        address[i] = select(0u, pixel * u.out_channels, inside[i]);
+        let w = u32(i32(x[i]) + right);
+        inside[i] = row_inside[i] && w < u.out_width;
+        address[i] = select(0u, row_address[i] + w * u.out_channels, inside[i]);
       }
       let first_entry = (r * u.filter_width + s) * u.filter_channels * u.out_channels;
       for (var k = 0u; k < u.out_channels; k++) {

@@ -57,6 +57,7 @@ export const EDGE_CASES: readonly Conv2dCase[] = [
   toCase("one pixel", [1, 1, 1, 4], [1, 1, 4]),
   toCase("3x3, primes", [2, 7, 5, 8], [3, 3, 12], { pad: 1 }),
   toCase("3 channels to 5", [2, 5, 7, 3], [3, 3, 5], { pad: 1 }),
+  toCase("3 channels, 4 pixels at a time", [3, 2, 6, 3], [3, 2, 4], { pad: 1 }),
   toCase("7 channels to 1", [3, 4, 5, 7], [2, 3, 1]),
   toCase("1 channel to 7", [1, 9, 3, 1], [3, 1, 7]),
   toCase("1x1 stride 2", [3, 7, 6, 4], [1, 1, 20], { strides: 2 }),

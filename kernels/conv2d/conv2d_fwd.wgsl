@@ -14,6 +14,7 @@
 const TILE_M = 8u;
 const TILE_N = 8u;
 const LANES = 8u;
+const PARTS = 4u; // of a vec4 of input channels that there are: 4 unless C < 4
 const BIAS = false;
 const RESIDUAL = false;
 const PRELU = false;
@@ -93,19 +94,26 @@ fn main(
     share[l] = share_row[l] * u.out_channels + min(first_column + entry % TILE_N, u.out_channels - 1u);
   }
 
+  var row_address: array<u32, TILE_M>; // of the tap's row, and whether the image has it
+  var row_inside: array<bool, TILE_M>;
   var address: array<u32, TILE_M>;
   var inside: array<bool, TILE_M>;
   var part: array<vec4<f32>, LOADS>;
   var f: array<vec4<f32>, 4u * TILE_N>;
-  var filter_row = 0u; // of the filter
+  var filter_row = 0u;
   for (var r = 0u; r < u.filter_height; r++) {
+    //#unroll
+    for (var i = 0u; i < TILE_M; i++) {
+      let h = u32(top[i] + i32(r * u.dilation_y)); // huge above the image
+      row_inside[i] = h < u.height;
+      row_address[i] = (origin[i] + h) * u.width * u.channels;
+    }
     for (var s = 0u; s < u.filter_width; s++) {
       //#unroll
       for (var i = 0u; i < TILE_M; i++) {
-        let h = top[i] + i32(r * u.dilation_y);
-        let w = left[i] + i32(s * u.dilation_x);
-        inside[i] = h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-        address[i] = select(0u, ((origin[i] + u32(h)) * u.width + u32(w)) * u.channels, inside[i]);
+        let w = u32(left[i] + i32(s * u.dilation_x));
+        inside[i] = row_inside[i] && w < u.width;
+        address[i] = select(0u, row_address[i] + w * u.channels, inside[i]);
       }
       for (var c = 0u; c < u.channels; c++) {
         //#unroll
@@ -123,9 +131,15 @@ fn main(
           //#unroll
           for (var j = 0u; j < TILE_N; j++) {
             acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
-            acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
-            acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
-            acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+            if (PARTS > 1u) {
+              acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
+            }
+            if (PARTS > 2u) {
+              acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
+            }
+            if (PARTS > 3u) {
+              acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+            }
           }
         }
       }

@@ -6,23 +6,49 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
-import source from "./pad_channels.wgsl" with { type: "text" };
+import cutSource from "./cut_channels.wgsl" with { type: "text" };
+import padSource from "./pad_channels.wgsl" with { type: "text" };
+import padRgbSource from "./pad_rgb.wgsl" with { type: "text" };
 
-const SHADER: ShaderFile = { file: "conv2d/pad_channels.wgsl", source };
-/** Invocations of a workgroup in the shader. */
+const PAD: ShaderFile = { file: "conv2d/pad_channels.wgsl", source: padSource };
+const PAD_RGB: ShaderFile = { file: "conv2d/pad_rgb.wgsl", source: padRgbSource };
+const CUT: ShaderFile = { file: "conv2d/cut_channels.wgsl", source: cutSource };
+/** Invocations of a workgroup in the shaders. */
 const GROUP = 64;
 
-/** x [.., C] -> [.., channels]: zeros are added, or channels cut. One dispatch. */
-function resizeChannels(x: TensorInfo, channels: number): TensorInfo {
-  const inChannels = x.shape[x.shape.length - 1];
-  const rows = x.shape.slice(0, -1).reduce((product, size) => product * size, 1);
+/** The channels C of a shape. */
+function channelsOf(shape: readonly number[]): number {
+  return shape[shape.length - 1];
+}
+
+/** x, without or with padding, of which C channels count. One dispatch. */
+function copyChannels(shader: ShaderFile, x: TensorInfo, channels: number, outChannels: number): TensorInfo {
+  const outer = x.shape.slice(0, -1);
+  const rows = outer.reduce((product, size) => product * size, 1);
   const groups = Math.ceil(channels / 4);
   const [y] = run({
-    shader: SHADER,
+    shader,
     inputs: [x],
-    outputs: [{ shape: [...x.shape.slice(0, -1), channels] }],
-    uniforms: { rows, in_channels: inChannels, out_channels: channels, row_groups: groups },
+    outputs: [{ shape: [...outer, outChannels] }],
+    uniforms: { rows, channels, row_groups: groups },
     workgroups: foldWorkgroups(Math.ceil(rows * groups / GROUP)),
+  });
+  return y;
+}
+
+/** x [.., C] -> [.., C and up to 3 more]; x itself if C is a multiple of 4. */
+function padded(x: TensorInfo): TensorInfo {
+  const channels = channelsOf(x.shape);
+  if (channels % 4 === 0) return x;
+  const outer = x.shape.slice(0, -1);
+  const rows = outer.reduce((product, size) => product * size, 1);
+  if (channels !== 3 || rows % 4 !== 0) return copyChannels(PAD, x, channels, 4 * Math.ceil(channels / 4));
+  const [y] = run({
+    shader: PAD_RGB,
+    inputs: [x],
+    outputs: [{ shape: [...outer, 4] }],
+    uniforms: { quads: rows / 4 },
+    workgroups: foldWorkgroups(Math.ceil(rows / 4 / GROUP)),
   });
   return y;
 }
@@ -32,19 +58,16 @@ export function withPaddedChannels<T>(
   tensors: readonly (TensorInfo | undefined)[],
   body: (padded: (TensorInfo | undefined)[]) => T,
 ): T {
-  const padded = tensors.map((tensor) => {
-    const channels = tensor?.shape.at(-1) ?? 0;
-    return tensor && channels % 4 !== 0 ? resizeChannels(tensor, 4 * Math.ceil(channels / 4)) : tensor;
-  });
-  const result = body(padded);
-  padded.forEach((tensor, i) => tensor && tensor !== tensors[i] && release(tensor));
+  const all = tensors.map((tensor) => tensor && padded(tensor));
+  const result = body(all);
+  all.forEach((tensor, i) => tensor && tensor !== tensors[i] && release(tensor));
   return result;
 }
 
 /** x, which is given back, without the channels beyond C; x itself if there are none. */
 export function cutChannels(x: TensorInfo, channels: number): TensorInfo {
-  if (x.shape[x.shape.length - 1] === channels) return x;
-  const y = resizeChannels(x, channels);
+  if (channelsOf(x.shape) === channels) return x;
+  const y = copyChannels(CUT, x, channels, channels);
   release(x);
   return y;
 }

@@ -1,15 +1,13 @@
-// y[m, c] = x[m, c], and 0 where x has no channel c: rows made longer, or cut. The convolution's kernels read four
-// channels at a time, so other tensors pass through here before or after. One invocation writes four channels of a row.
-// Grid: rows * groups of four, folded over x and y.
+// y[m, c] = x[m, c], and 0 where x has no channel c: rows of a multiple of 4 channels, as the convolution's kernels read
+// them. One invocation writes four channels of a row. Grid: rows * groups of four, folded over x and y.
 struct Uniforms {
   rows: u32, // M
-  in_channels: u32, // of x
-  out_channels: u32, // of y
-  row_groups: u32, // out_channels / 4, rounded up
+  channels: u32, // C
+  row_groups: u32, // C / 4, rounded up
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [M, in_channels]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [M, out_channels]
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [M, C]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [M, C / 4, rounded up]
 @group(0) @binding(2) var<uniform> u: Uniforms;
 
 @compute @workgroup_size(64)
@@ -20,11 +18,11 @@ fn main(
 ) {
   let index = (group.y * groups.x + group.x) * 64u + local;
   let row = index / u.row_groups;
-  let first = (index - row * u.row_groups) * 4u;
   if (row < u.rows) {
-    for (var c = first; c < min(first + 4u, u.out_channels); c++) {
-      let value = x[row * u.in_channels + min(c, u.in_channels - 1u)];
-      y[row * u.out_channels + c] = select(0.0, value, c < u.in_channels);
-    }
+    let c = (index - row * u.row_groups) * 4u;
+    let at = row * u.channels + c;
+    let there = vec4<u32>(c, c + 1u, c + 2u, c + 3u) < vec4<u32>(u.channels);
+    let values = vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+    y[index] = select(vec4<f32>(0.0), values, there);
   }
 }
