@@ -13,6 +13,8 @@ import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { GRU_KERNELS } from "./gru/gru.ts";
 import { SIGMOID_CROSS_ENTROPY_KERNELS } from "./sigmoid_cross_entropy/sigmoid_cross_entropy.ts";
 import { SOFTMAX_CROSS_ENTROPY_KERNELS } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
+import { GLOBAL_AVERAGE_POOL_KERNELS } from "./pool/global_average_pool.ts";
+import { MAX_POOL_KERNELS } from "./pool/max_pool.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export {
@@ -41,8 +43,10 @@ export {
   softmaxCrossEntropy,
   type SoftmaxCrossEntropyOptions,
 } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
+export { globalAveragePool } from "./pool/global_average_pool.ts";
+export { maxPool, type MaxPoolOptions } from "./pool/max_pool.ts";
 export { stockKernel } from "./runtime/registry.ts";
-export { sgdUpdate } from "./sgd/sgd.ts";
+export { MomentumSgd, type SgdParameter, type SgdSettings } from "./sgd/sgd.ts";
 
 /** Puts our kernels into tfjs under backend "webgpu"; a second call does nothing. */
 export function register(): void {
@@ -53,10 +57,11 @@ export function register(): void {
   addKernels(DROPOUT_KERNELS);
   addKernels(GELU_KERNELS);
   addKernels(LAYER_NORM_KERNELS);
-  replaceKernels([...CONV2D_REPLACEMENTS, ...MATMUL_REPLACEMENTS]);
-  addKernels([...BATCH_NORM_KERNELS, ...GRU_KERNELS]);
+  addKernels(GRU_KERNELS);
   addKernels(SOFTMAX_CROSS_ENTROPY_KERNELS);
   addKernels(SIGMOID_CROSS_ENTROPY_KERNELS);
+  addKernels(GLOBAL_AVERAGE_POOL_KERNELS);
+  addKernels(MAX_POOL_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

@@ -10,8 +10,10 @@ import {
   conv2dInference,
   dropout,
   foldBatchNorm,
+  globalAveragePool,
   gru,
   layerNorm,
+  maxPool,
   register,
   selfAttention,
   sigmoidCrossEntropy,
@@ -47,6 +49,9 @@ export const kernelLayers: Layers = {
     folded.bias.dispose();
     return y;
   },
+
+  maxPool,
+  globalAveragePool,
 
   gru: (x, weights) => gru(x, weights),
 

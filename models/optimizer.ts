@@ -4,7 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { sgdUpdate } from "../kernels/mod.ts";
+import { MomentumSgd } from "../kernels/mod.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -17,51 +17,69 @@ export function multiStep(
   return (epoch) => base * gamma ** milestones.filter((milestone) => epoch >= milestone).length;
 }
 
+/** Settings of {@link Sgd}. */
+export interface SgdOptions {
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** the greatest Euclidean norm of all gradients together; larger ones are scaled down. No limit by default */
+  readonly clipNorm?: number;
+  /** what differs for a parameter: its rate as a share of the step's, its weight decay */
+  readonly group?: (name: string) => { readonly rateFactor?: number; readonly weightDecay?: number };
+}
+
 /** v <- momentum v + (gradient + weightDecay w); w <- w - rate v. */
 export class Sgd {
   readonly #parameters: Parameters;
-  readonly #trained: { name: string; variable: tf.Variable; velocity: tf.Variable }[];
-  readonly #momentum: number;
-  readonly #weightDecay: number;
+  readonly #trained: readonly { name: string; variable: tf.Variable }[];
+  readonly #kernel: MomentumSgd;
 
   /** @param accepted which parameters are trained, by name; all by default */
   constructor(
     parameters: Parameters,
-    { momentum, weightDecay }: { momentum: number; weightDecay: number },
+    { momentum, weightDecay, clipNorm, group = () => ({}) }: SgdOptions,
     accepted?: (name: string) => boolean,
   ) {
     this.#parameters = parameters;
-    this.#momentum = momentum;
-    this.#weightDecay = weightDecay;
-    this.#trained = parameters.trainable(accepted).map(({ name, variable }) => {
-      const zeros = tf.zerosLike(variable);
-      const velocity = tf.variable(zeros, false);
-      zeros.dispose();
-      return { name, variable, velocity };
-    });
+    this.#trained = parameters.trainable(accepted);
+    this.#kernel = new MomentumSgd(
+      this.#trained.map(({ name, variable }) => ({ shape: variable.shape, weightDecay, ...group(name) })),
+      { momentum, clipNorm },
+    );
   }
 
   /**
    * One step: gradients of `loss`, then the update.
    *
    * @returns the loss before the update, which the caller disposes
+   * @throws {Error} if the loss does not depend on a parameter
    */
   step(loss: () => tf.Scalar, rate: number): tf.Scalar {
     return tf.tidy(() => {
-      const { value, grads } = tf.variableGrads(loss, this.#trained.map(({ variable }) => variable));
-      const settings = { rate, momentum: this.#momentum, weightDecay: this.#weightDecay };
-      for (const { variable, velocity } of this.#trained) {
-        sgdUpdate(variable, velocity, grads[variable.name], settings);
-      }
+      const variables = this.#trained.map(({ variable }) => variable);
+      const { value, grads } = tf.variableGrads(loss, variables);
+      const gradients = this.#trained.map(({ name, variable }) => {
+        const gradient = grads[variable.name];
+        if (!gradient) throw new Error(`Cannot train ${name}: the loss does not depend on it`);
+        return gradient;
+      });
+      this.#kernel.update(variables, gradients, rate);
       return value;
     });
   }
 
+  /** The norm of all gradients of the last step, before clipping, on the device; undefined without clipping. */
+  get gradientNorm(): tf.Scalar | undefined {
+    return this.#kernel.norm;
+  }
+
   /** The velocities by parameter name, in file layout. */
   async toHost(): Promise<Map<string, HostTensor>> {
-    return await this.#parameters.exportLike(
-      this.#trained.map(({ name, velocity }) => ({ name, tensor: velocity })),
-    );
+    const velocities = this.#trained.map(({ name }, i) => ({ name, tensor: this.#kernel.velocity(i) }));
+    try {
+      return await this.#parameters.exportLike(velocities);
+    } finally {
+      tf.dispose(velocities.map(({ tensor }) => tensor));
+    }
   }
 
   /**
@@ -70,17 +88,17 @@ export class Sgd {
    * @throws {Error} if one is missing
    */
   load(velocities: ReadonlyMap<string, HostTensor>): void {
-    for (const { name, velocity } of this.#trained) {
+    this.#trained.forEach(({ name }, i) => {
       const tensor = velocities.get(name);
       if (tensor === undefined) throw new Error(`Cannot resume: the checkpoint has no momentum of ${name}`);
       const value = this.#parameters.importLike(name, tensor);
-      velocity.assign(value);
+      this.#kernel.setVelocity(i, value);
       value.dispose();
-    }
+    });
   }
 
   /** Frees the velocities. */
   dispose(): void {
-    for (const { velocity } of this.#trained) velocity.dispose();
+    this.#kernel.dispose();
   }
 }

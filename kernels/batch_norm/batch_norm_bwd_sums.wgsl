@@ -1,44 +1,87 @@
-// With g = dy where y > 0 and 0 elsewhere (dy itself without a ReLU) and xhat = (x - mean) inverse:
-// partial[p, 0, c] = sum over the rows of chunk p of g, partial[p, 1, c] = sum of g xhat.
+// With g = dy, or 0 where the ReLU was at 0, and xhat = (x - mean) inverse:
+// partial_sums[p, 0, c] = sum over the rows of chunk p of g, partial_sums[p, 1, c] = sum of g xhat.
 //
-// First of two dispatches of the backward pass. One invocation: four channels of one chunk of rows.
-// Grid: x = chunk * C / 4 + c / 4.
+// First dispatch of the backward pass. A workgroup: LANES_C elements of one chunk, whose rows LANES_M invocations take
+// in turn; a tree adds what they found. Grid: chunk * groups + group of elements.
+// Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
+// is the residual's gradient, and the last dispatch reads it instead of y and dy.
+//#include "elements.wgsl"
+const LANES_C = 8u;
+const LANES_M = 1u;
 const RELU = true;
+const RESIDUAL = false; // a ReLU over a sum with a residual
 
 struct Uniforms {
   rows: u32, // M = N H W
-  channels: u32, // C / 4
+  channels: u32, // C / width of an element
+  groups: u32, // of LANES_C elements
   chunks: u32, // P
   chunk_rows: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M, C / 4]
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>; // [M, C / 4]
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>; // [M, C / 4]
-@group(0) @binding(3) var<storage, read> saved: array<vec4<f32>>; // [2, C / 4] mean, inverse deviation
-@group(0) @binding(4) var<storage, read_write> partial_sums: array<vec4<f32>>; // [P, 2, C / 4]
-@group(0) @binding(5) var<uniform> u: Uniforms;
+@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+@group(0) @binding(1) var<storage, read> y: array<Element>; // [M, C]; x itself where there is no residual
+@group(0) @binding(2) var<storage, read> dy: array<Element>; // [M, C]
+@group(0) @binding(3) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
+@group(0) @binding(4) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C]
+@group(0) @binding(5) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
+@group(0) @binding(6) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let chunk = id.x / u.channels;
-  let c = id.x - chunk * u.channels;
-  if (chunk < u.chunks) {
+var<workgroup> sums: array<Element, LANES_C * LANES_M>;
+var<workgroup> products: array<Element, LANES_C * LANES_M>;
+
+@compute @workgroup_size(LANES_C, LANES_M)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+) {
+  let index = workgroup.y * grid.x + workgroup.x;
+  let chunk = index / u.groups;
+  let c = (index - chunk * u.groups) * LANES_C + local.x;
+  let inside = chunk < u.chunks && c < u.channels;
+  var sum = Element(0.0);
+  var product = Element(0.0);
+  if (inside) {
     let mean = saved[c];
-    let inverse = saved[u.channels + c];
-    var sum = vec4<f32>(0.0);
-    var products = vec4<f32>(0.0);
+    let scale = saved[2u * u.channels + c];
+    let beta = saved[3u * u.channels + c];
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
-    for (var m = chunk * u.chunk_rows; m < last; m++) {
+    for (var m = chunk * u.chunk_rows + local.y; m < last; m += LANES_M) {
       let at = m * u.channels + c;
+      let centred = x[at] - mean;
       var g = dy[at];
-      if (RELU) {
-        g = select(vec4<f32>(0.0), g, y[at] > vec4<f32>(0.0));
+      if (RELU && !RESIDUAL) {
+        g = select(g, Element(0.0), fma(centred, scale, beta) <= Element(0.0));
+      }
+      if (RESIDUAL) {
+        g = select(g, Element(0.0), y[at] <= Element(0.0));
+        dresidual[at] = g;
       }
       sum += g;
-      products = fma(g, (x[at] - mean) * inverse, products);
+      product = fma(g, centred, product);
     }
+    product *= saved[u.channels + c];
+    if (!RESIDUAL && index + local.x + local.y == 0u) {
+      dresidual[0] = Element(0.0);
+    }
+  }
+  if (LANES_M > 1u) {
+    let lane = local.y * LANES_C + local.x;
+    sums[lane] = sum;
+    products[lane] = product;
+    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
+      workgroupBarrier();
+      if (local.y < span) {
+        sums[lane] += sums[lane + span * LANES_C];
+        products[lane] += products[lane + span * LANES_C];
+      }
+    }
+    sum = sums[lane];
+    product = products[lane];
+  }
+  if (inside && local.y == 0u) {
     partial_sums[2u * chunk * u.channels + c] = sum;
-    partial_sums[(2u * chunk + 1u) * u.channels + c] = products;
+    partial_sums[(2u * chunk + 1u) * u.channels + c] = product;
   }
 }

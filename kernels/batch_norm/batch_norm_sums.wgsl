@@ -1,33 +1,73 @@
-// partial[p, 0, c] = sum over the rows m of chunk p of x[m, c] - x[0, c], partial[p, 1, c] = the same of its square.
+// partial_sums[p, 0, c] = mean over the rows m of chunk p of x[m, c] - x[0, c], partial_sums[p, 1, c] = sum of the squared
+// deviations from it.
 //
-// First of two dispatches of batch normalisation in training. The first row is subtracted because a sum of squares
-// loses the variance of values far from 0. One invocation: four channels of one chunk. Grid: x = chunk * C / 4 + c / 4.
+// First dispatch of batch normalisation in training. A workgroup: LANES_C elements of one chunk, whose rows LANES_M
+// invocations take in turn, four at a time; what they found is merged in a tree. The first row is subtracted because
+// it makes values far from 0 small without error. Grid: chunk * groups + group of elements.
+//
+// Dead end: a sum of squares about the first row alone is as fast, but loses the variance if that row is an outlier.
+//#include "elements.wgsl"
+//#include "moments.wgsl"
+const LANES_C = 8u;
+const LANES_M = 1u;
+
 struct Uniforms {
   rows: u32, // M = N H W
-  channels: u32, // C / 4
+  channels: u32, // C / width of an element
+  groups: u32, // of LANES_C elements
   chunks: u32, // P
   chunk_rows: u32, // rows of a chunk; the last chunk may have fewer
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M, C / 4]
-@group(0) @binding(1) var<storage, read_write> partial_sums: array<vec4<f32>>; // [P, 2, C / 4]
+@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+@group(0) @binding(1) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C] mean, squares
 @group(0) @binding(2) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let chunk = id.x / u.channels;
-  let c = id.x - chunk * u.channels;
-  if (chunk < u.chunks) {
+var<workgroup> found: array<Moments, LANES_C * LANES_M>;
+
+@compute @workgroup_size(LANES_C, LANES_M)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+) {
+  let index = workgroup.y * grid.x + workgroup.x;
+  let chunk = index / u.groups;
+  let c = (index - chunk * u.groups) * LANES_C + local.x;
+  let inside = chunk < u.chunks && c < u.channels;
+  var all = Moments(0.0, Element(0.0), Element(0.0));
+  if (inside) {
     let pivot = x[c];
-    var sum = vec4<f32>(0.0);
-    var squares = vec4<f32>(0.0);
+    let step = LANES_M * u.channels;
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
-    for (var m = chunk * u.chunk_rows; m < last; m++) {
-      let d = x[m * u.channels + c] - pivot;
-      sum += d;
-      squares = fma(d, d, squares);
+    var m = chunk * u.chunk_rows + local.y;
+    for (; m + 3u * LANES_M < last; m += 4u * LANES_M) {
+      let at = m * u.channels + c;
+      let a = x[at] - pivot;
+      let b = x[at + step] - pivot;
+      let d = x[at + 2u * step] - pivot;
+      let e = x[at + 3u * step] - pivot;
+      let mean = 0.25 * ((a + b) + (d + e));
+      let squares = (a - mean) * (a - mean) + (b - mean) * (b - mean) + (d - mean) * (d - mean) + (e - mean) * (e - mean);
+      all = merge_moments(all, Moments(4.0, mean, squares));
     }
-    partial_sums[2u * chunk * u.channels + c] = sum;
-    partial_sums[(2u * chunk + 1u) * u.channels + c] = squares;
+    for (; m < last; m += LANES_M) {
+      all = merge_moments(all, Moments(1.0, x[m * u.channels + c] - pivot, Element(0.0)));
+    }
+  }
+  if (LANES_M > 1u) {
+    let lane = local.y * LANES_C + local.x;
+    found[lane] = all;
+    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
+      workgroupBarrier();
+      if (local.y < span) {
+        found[lane] = merge_moments(found[lane], found[lane + span * LANES_C]);
+      }
+    }
+    all = found[lane];
+  }
+  if (inside && local.y == 0u) {
+    partial_sums[2u * chunk * u.channels + c] = all.mean;
+    partial_sums[(2u * chunk + 1u) * u.channels + c] = all.squares;
   }
 }

@@ -248,6 +248,45 @@ export function hookCommands(hook: CommandHook): () => void {
   };
 }
 
+/** A part of one tensor that becomes a part of another; offsets and size in bytes, multiples of 4. */
+export interface TensorCopy {
+  readonly from: TensorInfo;
+  readonly fromOffset: number;
+  readonly to: TensorInfo;
+  readonly toOffset: number;
+  readonly size: number;
+}
+
+/** Records copies between tensors, which are no dispatches. */
+export function copyTensors(copies: readonly TensorCopy[]): void {
+  const internals = backendInternals();
+  for (const { from, fromOffset, to, toOffset, size } of copies) {
+    for (const { dataId } of [from, to]) internals.uploadToGPU(dataId);
+    const [source, target] = [from, to].map(({ dataId }) => internals.tensorMap.get(dataId));
+    target.values = null; // stale
+    internals.ensureCommandEncoderReady();
+    internals.endComputePassEncoder();
+    internals.commandEncoder!.copyBufferToBuffer(
+      source.resource!,
+      fromOffset,
+      target.resource!,
+      toOffset,
+      size,
+    );
+    for (const { dataId } of [from, to]) internals.commandQueueOwnedIds.add(dataId);
+  }
+}
+
+/** A new tensor whose values are not set. */
+export function emptyTensor(shape: number[]): TensorInfo {
+  return backendInternals().makeTensorInfo(shape, "float32");
+}
+
+/** True if another tensor has the same buffer, so that an update in place would change it too. */
+export function sharesBuffer({ dataId }: TensorInfo): boolean {
+  return backendInternals().tensorMap.get(dataId).refCount > 1;
+}
+
 /** A tensor in another shape on the same buffer; the caller owns one more reference. */
 export function reshapeInfo(tensor: TensorInfo, shape: number[]): TensorInfo {
   backendInternals().incRef(tensor.dataId);

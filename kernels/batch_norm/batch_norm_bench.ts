@@ -1,0 +1,78 @@
+/**
+ * Batch normalisation side by side with tfjs's: forward and backward in training.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { type BenchCase, type BenchRun, randomTensor } from "../runtime/bench.ts";
+import { batchNorm } from "./batch_norm.ts";
+import { type BatchNormCase, RESNET50_CASES, toleranceOf } from "./batch_norm_cases.ts";
+
+type Function4D = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, residual?: tf.Tensor) => tf.Tensor;
+
+/** [.., C] where no value is near the ReLU's kink, on whose two sides float32 could fall. */
+function awayFromZero(shape: readonly number[]): tf.Tensor {
+  return tf.tidy(() => {
+    const x = randomTensor([...shape]);
+    return x.add(x.sign().mul(0.5));
+  });
+}
+
+function setup(test: BatchNormCase): BenchRun {
+  const { shape, relu, residual, epsilon, momentum } = test;
+  const channels = shape[shape.length - 1];
+  const x = awayFromZero(shape);
+  const inputs = [x, tf.ones([channels]), tf.zeros([channels]), ...(residual ? [tf.mul(x, 0.5)] : [])];
+  const dy = randomTensor([...shape]);
+  const running = () => ({
+    runningMean: tf.variable(tf.zeros<tf.Rank.R1>([channels]), false),
+    runningVariance: tf.variable(tf.ones<tf.Rank.R1>([channels]), false),
+  });
+  const statistics = { ours: running(), stock: running() };
+  const ours: Function4D = (x, gamma, beta, residual) => {
+    const tensors = { gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual, ...statistics.ours };
+    return batchNorm(x, tensors, { epsilon, momentum, relu });
+  };
+  const stock: Function4D = (x, gamma, beta, residual) => {
+    const { mean, variance } = tf.moments(x, [0, 1, 2]);
+    const { runningMean, runningVariance } = statistics.stock;
+    const count = x.size / channels;
+    const unbiased = variance.mul(count / (count - 1));
+    runningMean.assign(runningMean.mul(1 - momentum).add(mean.mul(momentum)));
+    runningVariance.assign(runningVariance.mul(1 - momentum).add(unbiased.mul(momentum)));
+    let y = tf.batchNorm(
+      x as tf.Tensor4D,
+      mean as tf.Tensor1D,
+      variance as tf.Tensor1D,
+      beta as tf.Tensor1D,
+      gamma as tf.Tensor1D,
+      epsilon,
+    );
+    if (residual !== undefined) y = y.add(residual);
+    return relu ? y.relu() : y;
+  };
+  const gradients = (f: Function4D) => () => tf.grads(f as (...xs: tf.Tensor[]) => tf.Tensor)(inputs, dy);
+  return {
+    ours: gradients(ours),
+    stock: gradients(stock),
+    state: { ours: Object.values(statistics.ours), stock: Object.values(statistics.stock) },
+    tolerance: 10 * toleranceOf(test), // stock's variance is a difference of sums
+    dispose: () => tf.dispose([inputs, dy, statistics] as unknown as tf.TensorContainer),
+  };
+}
+
+/** The layers of ResNet50 of width 16 on 48x48 pixels, a batch of 16, and two of the paper's size. */
+export const BATCH_NORM_BENCHES: readonly BenchCase[] = [
+  ...RESNET50_CASES,
+  { ...RESNET50_CASES[0], name: "resnet50 width 64, conv2", shape: [8, 28, 28, 64] },
+  { ...RESNET50_CASES[2], name: "resnet50 width 64, conv3 increase", shape: [8, 14, 14, 512] },
+].map((test) => {
+  const elements = test.shape.reduce((product, n) => product * n, 1);
+  // x and y forward, x, dy and dx backward; the residual and its gradient.
+  return {
+    op: "batch_norm",
+    name: test.name,
+    bytes: 4 * elements * (test.residual ? 7 : 5),
+    setup: () => setup(test),
+  };
+});

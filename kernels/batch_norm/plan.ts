@@ -1,0 +1,123 @@
+/**
+ * How a batch normalisation is divided over workgroups.
+ *
+ * @module
+ */
+import { elementShader } from "../runtime/elements.ts";
+import { currentTraits } from "../runtime/program.ts";
+import type { ShaderFile } from "../runtime/wgsl.ts";
+
+/** The tile constants; the tests vary each. */
+export interface BatchNormTile {
+  /** invocations of a workgroup, a power of 2 */
+  readonly lanes: number;
+  /** most of them that lie along channels where rows are summed; the others take rows in turn */
+  readonly lanesC: number;
+  /** workgroups that the sums are divided over, if there are rows enough */
+  readonly workgroups: number;
+  /** most chunks of rows that are summed apart */
+  readonly maxChunks: number;
+  /** fewest rows of a chunk, per invocation */
+  readonly chunkRows: number;
+  /** fewest rows that an invocation of the last dispatch makes */
+  readonly blockRows: number;
+  /** chunks are merged in a dispatch of their own, not by every invocation of the last one */
+  readonly merge: boolean;
+}
+
+const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
+  software: {
+    lanes: 8,
+    lanesC: 8,
+    workgroups: 64,
+    maxChunks: 16,
+    chunkRows: 32,
+    blockRows: 64,
+    merge: false,
+  },
+  gpu: {
+    lanes: 256,
+    lanesC: 16,
+    workgroups: 1024,
+    maxChunks: 1024,
+    chunkRows: 8,
+    blockRows: 8,
+    merge: true,
+  },
+};
+
+/**
+ * Most rows that one invocation sums. Mesa's software driver leaves a loop after 65535 rounds, all loops of an
+ * invocation counted together, without an error.
+ */
+const MAX_ROUNDS = 32768;
+
+/** The tile for the adapter in use. */
+export function defaultTile(): BatchNormTile {
+  return currentTraits().software ? TILES.software : TILES.gpu;
+}
+
+/** A tensor seen as M rows of C channels, and how they are divided. */
+export interface BatchNormPlan {
+  /** M */
+  readonly rows: number;
+  /** C, in values */
+  readonly size: number;
+  /** C, in elements of 4 values or of 1 */
+  readonly channels: number;
+  readonly lanes: number;
+  readonly lanesC: number;
+  readonly lanesM: number;
+  /** of `lanesC` elements */
+  readonly groups: number;
+  readonly chunks: number;
+  readonly chunkRows: number;
+  readonly blocks: number;
+  readonly blockRows: number;
+  /** whether the chunks are merged in a dispatch of their own */
+  readonly merge: boolean;
+}
+
+/** Divides [.., C]; the same shape and tile always give the same division, so the same bits. */
+export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): BatchNormPlan {
+  const size = shape[shape.length - 1];
+  const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
+  const channels = size % 4 === 0 ? size / 4 : size;
+  const lanesC = Math.min(tile.lanesC, tile.lanes, 2 ** Math.ceil(Math.log2(channels)));
+  const lanesM = tile.lanes / lanesC;
+  const groups = Math.ceil(channels / lanesC);
+  const wanted = Math.max(
+    Math.ceil(rows / (MAX_ROUNDS * lanesM)),
+    Math.min(
+      tile.maxChunks,
+      Math.ceil(tile.workgroups / groups),
+      Math.ceil(rows / (tile.chunkRows * lanesM)),
+    ),
+  );
+  const chunkRows = Math.ceil(rows / wanted);
+  const chunks = Math.ceil(rows / chunkRows);
+  const merge = tile.merge && chunks > 1;
+  // Where every invocation adds all chunks, that must stay small against its block.
+  const blockRows = Math.min(rows, Math.max(tile.blockRows, merge ? 1 : 8 * chunks));
+  return {
+    rows,
+    size,
+    channels,
+    lanes: tile.lanes,
+    lanesC,
+    lanesM,
+    groups,
+    chunks,
+    chunkRows,
+    blocks: Math.ceil(rows / blockRows),
+    blockRows,
+    merge,
+  };
+}
+
+/** A shader of this folder for rows of that length. */
+export function batchNormShader(name: string, source: string, moments: string): (size: number) => ShaderFile {
+  const file = `batch_norm/${name}.wgsl`;
+  const shader = elementShader({ file, source, includes: { "moments.wgsl": moments } });
+  return (size) => shader.forRow(size).shader;
+}

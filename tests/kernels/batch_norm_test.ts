@@ -1,0 +1,286 @@
+import * as tf from "@tensorflow/tfjs";
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { RandomStream } from "../../data/random.ts";
+import {
+  batchNorm,
+  batchNormBackward,
+  batchNormForward,
+  batchNormInference,
+  batchNormInferenceForward,
+} from "../../kernels/batch_norm/batch_norm.ts";
+import {
+  type BatchNormCase,
+  EDGE_CASES,
+  RESNET50_CASES,
+  toleranceOf,
+} from "../../kernels/batch_norm/batch_norm_cases.ts";
+import {
+  batchNormBackwardRef,
+  batchNormForwardRef,
+  batchNormRunningRef,
+  batchNormStatisticsRef,
+} from "../../kernels/batch_norm/batch_norm_ref.ts";
+import type { BatchNormTile } from "../../kernels/batch_norm/plan.ts";
+import { register } from "../../kernels/mod.ts";
+import { initializeDevice } from "../../kernels/runtime/device.ts";
+import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { compare } from "../_compare.ts";
+import { gradcheck } from "../_gradcheck.ts";
+
+await initializeDevice();
+register();
+
+const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
+const random = new RandomStream(seed, "batch_norm");
+
+function uniform(length: number, low: number, high: number): Float32Array {
+  return Float32Array.from({ length }, () => random.uniform(low, high));
+}
+
+async function read(info: TensorInfo): Promise<Float32Array> {
+  const tensor = tf.engine().makeTensorFromTensorInfo(info);
+  const values = await tensor.data<"float32">();
+  tensor.dispose();
+  return values;
+}
+
+function sizeOf({ shape }: BatchNormCase) {
+  const channels = shape[shape.length - 1];
+  return { rows: shape.reduce((product, n) => product * n, 1) / channels, channels };
+}
+
+/** Values where no output is so near the ReLU's kink that float32 may fall on the other side of it. */
+function draw(test: BatchNormCase, frozen = false) {
+  const { rows, channels } = sizeOf(test);
+  const { mean, deviation, relu, residual } = test;
+  const length = rows * channels;
+  const drawn = {
+    x: uniform(length, mean - deviation, mean + deviation),
+    dy: uniform(length, -1, 1),
+    gamma: uniform(channels, 0.5, 1.5),
+    beta: uniform(channels, -0.5, 0.5),
+    residual: residual ? uniform(length, -1, 1) : undefined,
+    running: {
+      mean: uniform(channels, mean, mean + deviation),
+      variance: uniform(channels, 0.5 * deviation ** 2, deviation ** 2),
+    },
+  };
+  for (let c = 0; c < channels; c++) drawn.x[c] += test.outlier;
+  const statistics = () => frozen ? drawn.running : batchNormStatisticsRef(drawn.x, sizeOf(test));
+  const margin = 4 * toleranceOf(test);
+  for (let tries = 0; relu; tries++) {
+    assert(tries < 100, `${test.name}: no values away from the ReLU's kink (seed ${seed})`);
+    const y = batchNormForwardRef(drawn.x, drawn, statistics(), sizeOf(test), { ...test, relu: false });
+    const near = y.reduce<number[]>((list, value, i) => Math.abs(value) < margin ? [...list, i] : list, []);
+    if (near.length === 0) break;
+    for (const i of near) drawn.x[i] = uniform(1, mean - deviation, mean + deviation)[0];
+  }
+  return { ...drawn, statistics: statistics() };
+}
+
+type Drawn = ReturnType<typeof draw>;
+
+function tensorsOf({ shape }: BatchNormCase, drawn: Drawn) {
+  const full = [...shape];
+  return {
+    x: tf.tensor(drawn.x, full),
+    dy: tf.tensor(drawn.dy, full),
+    gamma: tf.tensor1d(drawn.gamma),
+    beta: tf.tensor1d(drawn.beta),
+    residual: drawn.residual && tf.tensor(drawn.residual, full),
+    runningMean: tf.variable(tf.tensor1d(drawn.running.mean), false),
+    runningVariance: tf.variable(tf.tensor1d(drawn.running.variance), false),
+  };
+}
+
+function reference(test: BatchNormCase, drawn: Drawn, frozen: boolean) {
+  const size = sizeOf(test);
+  const y = batchNormForwardRef(drawn.x, drawn, drawn.statistics, size, test);
+  return { y, ...batchNormBackwardRef({ ...drawn, y }, drawn.statistics, size, { ...test, frozen }) };
+}
+
+async function check(test: BatchNormCase, tile?: BatchNormTile) {
+  const drawn = draw(test);
+  const { name, relu, residual } = test;
+  const t = tensorsOf(test, drawn);
+  const [y, saved, dx, dgamma, dbeta, dresidual] = withPoisonedOutputs(() => {
+    const [y, saved] = batchNormForward(t, test, tile);
+    const dy = t.dy;
+    return [
+      y,
+      saved,
+      ...batchNormBackward({ x: t.x, y, dy, saved }, { relu, residual, frozen: false }, tile),
+    ];
+  });
+  const wanted = reference(test, drawn, false);
+  const label = `${name}${tile ? `, ${JSON.stringify(tile)}` : ""} (seed ${seed})`;
+  const tolerance = toleranceOf(test);
+  compare(`batchNorm y ${label}`, await read(y), wanted.y, tolerance);
+  compare(`batchNorm dx ${label}`, await read(dx), wanted.dx, tolerance);
+  // A sum of terms of both signs may be near 0; its error is that of a sum of its usual size.
+  const ofSum = (sums: Float64Array) =>
+    tolerance * Math.max(1, Math.sqrt(sizeOf(test).rows) / Math.max(...sums.map(Math.abs)));
+  compare(`batchNorm dgamma ${label}`, await read(dgamma), wanted.dgamma, ofSum(wanted.dgamma));
+  compare(`batchNorm dbeta ${label}`, await read(dbeta), wanted.dbeta, ofSum(wanted.dbeta));
+  assertEquals(dresidual !== undefined, relu && residual);
+  if (dresidual) compare(`batchNorm dresidual ${label}`, await read(dresidual), wanted.dresidual, tolerance);
+  const running = batchNormRunningRef(drawn.running, drawn.statistics, sizeOf(test), test.momentum);
+  compare(`batchNorm running mean ${label}`, await t.runningMean.data(), running.mean, tolerance);
+  compare(`batchNorm running variance ${label}`, await t.runningVariance.data(), running.variance, tolerance);
+  tf.dispose([t, tf.engine().makeTensorFromTensorInfo(saved)]);
+}
+
+for (const test of [...EDGE_CASES, ...RESNET50_CASES]) {
+  Deno.test(`batch norm: ${test.name}`, () => check(test));
+}
+
+const TILE: BatchNormTile = {
+  lanes: 8,
+  lanesC: 4,
+  workgroups: 16,
+  maxChunks: 16,
+  chunkRows: 4,
+  blockRows: 8,
+  merge: true,
+};
+
+Deno.test("batch norm: every tile constant", async () => {
+  const variants: Partial<BatchNormTile>[] = [
+    {},
+    { lanes: 1 },
+    { lanes: 64, lanesC: 16 },
+    { lanesC: 1 },
+    { workgroups: 1 },
+    { maxChunks: 3 },
+    { chunkRows: 1 },
+    { blockRows: 1 },
+    { merge: false },
+  ];
+  const [plain, residual] = EDGE_CASES.filter(({ name }) => name.startsWith("primes"));
+  for (const variant of variants) {
+    await check(plain, { ...TILE, ...variant });
+    await check({ ...residual, shape: [97, 24] }, { ...TILE, ...variant });
+  }
+});
+
+Deno.test("batch norm: more than 65535 workgroups", async () => {
+  const large = { ...EDGE_CASES[0], name: "131075 rows", shape: [131075, 1], relu: true };
+  const tile = { ...TILE, lanes: 2, workgroups: 1e6, maxChunks: 1e6, chunkRows: 1, blockRows: 1 };
+  await check(large, tile);
+});
+
+Deno.test("batch norm: more rows than a loop of Mesa's software driver takes", async () => {
+  const long = { ...EDGE_CASES[0], name: "70000 rows", shape: [70000, 1], relu: true };
+  await check(long, { ...TILE, lanes: 1, maxChunks: 1 });
+});
+
+Deno.test("batch norm: the reference's gradient against central differences", () => {
+  for (const frozen of [false, true]) {
+    for (const relu of [false, true]) {
+      const test = { ...EDGE_CASES[3], shape: [7, 3], relu, residual: true, deviation: 1 };
+      const size = sizeOf(test);
+      let drawn = draw(test, frozen);
+      const pre = () => batchNormForwardRef(drawn.x, drawn, drawn.statistics, size, { ...test, relu: false });
+      while (pre().some((value) => Math.abs(value) < 5e-3)) drawn = draw(test, frozen);
+      const loss = (changed: Partial<Record<"x" | "gamma" | "beta" | "residual", Float64Array>>) => {
+        const given = { ...drawn, ...changed };
+        const statistics = frozen ? drawn.running : batchNormStatisticsRef(given.x, size);
+        return batchNormForwardRef(given.x, given, statistics, size, test)
+          .reduce((sum, value, i) => sum + value * drawn.dy[i], 0);
+      };
+      const gradients = reference(test, drawn, frozen);
+      for (const name of ["x", "gamma", "beta", "residual"] as const) {
+        const values = Float64Array.from(drawn[name]!);
+        const what = `${name}, frozen ${frozen}, relu ${relu} (seed ${seed})`;
+        gradcheck(what, (at) => loss({ [name]: at }), values, gradients[`d${name}`]);
+      }
+    }
+  }
+});
+
+Deno.test("batch norm: tfjs's tape gives every gradient, in training and with running statistics", async () => {
+  for (const frozen of [false, true]) {
+    for (const [relu, residual] of [[true, false], [true, true], [false, true]]) {
+      const test = { ...EDGE_CASES[3], shape: [2, 3, 3, 8], relu, residual };
+      const drawn = draw(test, frozen);
+      const t = tensorsOf(test, drawn);
+      const before = tf.memory().numTensors;
+      const f = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, given?: tf.Tensor) => {
+        const tensors = { ...t, gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual: given };
+        return frozen ? batchNormInference(x, tensors, test) : batchNorm(x, tensors, test);
+      };
+      const inputs = [t.x, t.gamma, t.beta, ...(t.residual ? [t.residual] : [])];
+      const gradients = tf.grads(f as (...xs: tf.Tensor[]) => tf.Tensor)(inputs, t.dy);
+      const wanted = reference(test, drawn, frozen);
+      const names = ["dx", "dgamma", "dbeta", "dresidual"] as const;
+      for (const [i, gradient] of gradients.entries()) {
+        const what = `tape ${names[i]}, frozen ${frozen}, relu ${relu}, residual ${residual} (seed ${seed})`;
+        compare(what, await gradient.data(), wanted[names[i]], toleranceOf(test));
+      }
+      tf.dispose(gradients);
+      assertEquals(tf.memory().numTensors, before, "tensors leak");
+      tf.dispose(t);
+    }
+  }
+});
+
+Deno.test("batch norm: inference with running statistics, which stay as they are", async () => {
+  for (const test of EDGE_CASES) {
+    const drawn = draw(test, true);
+    const t = tensorsOf(test, drawn);
+    const y = withPoisonedOutputs(() => batchNormInferenceForward(t, test));
+    compare(
+      `inference ${test.name} (seed ${seed})`,
+      await read(y),
+      reference(test, drawn, true).y,
+      toleranceOf(test),
+    );
+    assertEquals(await t.runningMean.data(), drawn.running.mean);
+    assertEquals(await t.runningVariance.data(), drawn.running.variance);
+    tf.dispose(t);
+  }
+});
+
+Deno.test("batch norm: a call outside of a gradient leaks nothing, and repeats to the bit", async () => {
+  const test = RESNET50_CASES[3];
+  const drawn = draw(test);
+  const t = tensorsOf(test, drawn);
+  const before = tf.memory().numTensors;
+  const first = batchNorm(t.x, t, test);
+  const second = batchNorm(t.x, t, test);
+  assertEquals(tf.memory().numTensors, before + 2);
+  assertEquals(await first.data(), await second.data());
+  tf.dispose([first, second, t]);
+});
+
+Deno.test("batch norm: NaN in a channel shows in all of it, and in no other", async () => {
+  const drawn = draw(EDGE_CASES[3]);
+  drawn.x[13 * 4 + 2] = NaN; // channel 2
+  const t = tensorsOf(EDGE_CASES[3], drawn);
+  const y = batchNorm(t.x, t, EDGE_CASES[3]);
+  (await y.data()).forEach((value, i) => assertEquals(Number.isNaN(value), i % 13 === 2, `at ${i}`));
+  tf.dispose([t, y]);
+});
+
+Deno.test("batch norm: what does not fit is refused", () => {
+  const channel = (n: number) => tf.variable(tf.ones<tf.Rank.R1>([n]), false) as unknown as tf.Tensor1D;
+  const tensors = {
+    gamma: channel(4),
+    beta: channel(4),
+    runningMean: channel(4),
+    runningVariance: channel(4),
+  };
+  const settings = { epsilon: 1e-5, momentum: 0.1, relu: true };
+  const x = tf.ones([2, 4]);
+  const refused: [() => unknown, string][] = [
+    [() => batchNorm(tf.ones([0, 4]), tensors, settings), "x has shape [0,4]"],
+    [() => batchNorm(tf.ones([4]), tensors, settings), "x has shape [4]"],
+    [() => batchNorm(x, { ...tensors, gamma: channel(3) }, settings), "gamma has shape [3]; expected [4]"],
+    [() => batchNorm(x, { ...tensors, runningVariance: channel(1) }, settings), "runningVariance has shape"],
+    [() => batchNormInference(x, { ...tensors, residual: tf.ones([1, 4]) }, settings), "residual has shape"],
+  ];
+  for (const [call, message] of refused) assertThrows(() => tf.tidy(() => void call()), RangeError, message);
+  assertThrows(() => batchNorm(tf.ones([2, 4], "int32"), tensors, settings), TypeError, "x is int32");
+  tf.dispose([x, tensors as unknown as tf.TensorContainer]);
+});
