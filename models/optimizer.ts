@@ -48,7 +48,8 @@ export class Sgd {
   }
 
   /**
-   * One step: gradients of `loss`, then the update.
+   * One step: gradients of `loss`, then the update. The first loss that is NaN or infinite ends all updates: the weights
+   * stay as they were before it.
    *
    * @returns the loss before the update, which the caller disposes
    * @throws {Error} if the loss does not depend on a parameter
@@ -62,9 +63,24 @@ export class Sgd {
         if (!gradient) throw new Error(`Cannot train ${name}: the loss does not depend on it`);
         return gradient;
       });
-      this.#kernel.update(variables, gradients, rate);
+      this.#kernel.update(variables, gradients, rate, value);
       return value;
     });
+  }
+
+  /** The largest magnitude of each parameter's gradient, by name; NaN and infinity show. */
+  async largestGradients(loss: () => tf.Scalar): Promise<Map<string, number>> {
+    const largest = tf.tidy(() => {
+      const { grads } = tf.variableGrads(loss, this.#trained.map(({ variable }) => variable));
+      // A sum of squares, unlike a maximum, cannot swallow NaN.
+      const of = (g: tf.Tensor) => tf.stack([g.abs().max(), g.square().sum()]);
+      return tf.stack(this.#trained.map(({ variable }) => of(grads[variable.name])));
+    });
+    const values = await largest.data();
+    largest.dispose();
+    return new Map(
+      this.#trained.map(({ name }, i) => [name, Number.isFinite(values[2 * i + 1]) ? values[2 * i] : NaN]),
+    );
   }
 
   /** The norm of all gradients of the last step, before clipping, on the device; undefined without clipping. */

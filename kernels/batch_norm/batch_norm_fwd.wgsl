@@ -4,7 +4,7 @@
 // normalises a block of rows; those of block 0 also write what backward needs and update the running statistics (with
 // the unbiased variance, PyTorch's rule). Grid: block * C + c, in elements.
 //#include "elements.wgsl"
-//#include "moments.wgsl"
+//#include "batch_norm_moments.wgsl"
 const LANES = 8u;
 const RELU = true;
 const RESIDUAL = false;

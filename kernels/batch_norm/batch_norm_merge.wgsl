@@ -4,7 +4,7 @@
 // Between the two dispatches where there are so many chunks that not every later invocation should add them all.
 // A workgroup: LANES_C elements; LANES_P invocations take the chunks in turn, then a tree. Grid: groups of elements.
 //#include "elements.wgsl"
-//#include "moments.wgsl"
+//#include "batch_norm_moments.wgsl"
 const BACKWARD = false;
 const LANES_C = 8u;
 const LANES_P = 1u;

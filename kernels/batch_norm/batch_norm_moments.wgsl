@@ -1,4 +1,5 @@
 // Count, mean and sum of squared deviations of some values of a channel; Element is f32 or vec4<f32> (elements.wgsl).
+//#include "elements.wgsl"
 struct Moments {
   count: f32,
   mean: Element,

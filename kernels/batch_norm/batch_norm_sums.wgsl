@@ -7,7 +7,7 @@
 //
 // Dead end: a sum of squares about the first row alone is as fast, but loses the variance if that row is an outlier.
 //#include "elements.wgsl"
-//#include "moments.wgsl"
+//#include "batch_norm_moments.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
 

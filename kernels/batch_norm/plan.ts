@@ -118,6 +118,6 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
 /** A shader of this folder for rows of that length. */
 export function batchNormShader(name: string, source: string, moments: string): (size: number) => ShaderFile {
   const file = `batch_norm/${name}.wgsl`;
-  const shader = elementShader({ file, source, includes: { "moments.wgsl": moments } });
+  const shader = elementShader({ file, source, includes: { "batch_norm_moments.wgsl": moments } });
   return (size) => shader.forRow(size).shader;
 }

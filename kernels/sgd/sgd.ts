@@ -86,6 +86,8 @@ export class MomentumSgd {
   readonly #buffers: readonly Buffers[];
   readonly #partialSums: tf.Tensor1D;
   readonly #norm: tf.Scalar;
+  /** 1 after a guarded update met a loss that was not finite */
+  readonly #halted: tf.Scalar;
   /** the data of which each weight is a copy here */
   readonly #copied: (object | undefined)[];
 
@@ -112,6 +114,7 @@ export class MomentumSgd {
     }));
     this.#partialSums = keep(tf.zeros<tf.Rank.R1>([tile.chunks * this.#buffers.length]));
     this.#norm = keep(tf.scalar(0));
+    this.#halted = keep(tf.scalar(0, "int32"));
     this.#copied = parameters.map(() => undefined);
   }
 
@@ -137,11 +140,20 @@ export class MomentumSgd {
   /**
    * v <- momentum v + (gradient + weightDecay w); w <- w - rate v. Nothing is read back.
    *
+   * With a `loss`, the first one that is NaN or infinite ends all updates: the weights stay as they were before it,
+   * however late the host reads the loss.
+   *
    * @param weights in the constructor's order; updated in place, or given a new buffer where another tensor has the same
    * @param gradients in the same order
+   * @param loss of the step, a scalar
    * @throws {RangeError} if their shapes are not the constructor's
    */
-  update(weights: readonly tf.Variable[], gradients: readonly TensorInfo[], rate: number): void {
+  update(
+    weights: readonly tf.Variable[],
+    gradients: readonly TensorInfo[],
+    rate: number,
+    loss?: TensorInfo,
+  ): void {
     this.#requireShapes("weight", weights);
     this.#requireShapes("gradient", gradients);
     const changed = weights.flatMap((weight, i) =>
@@ -151,7 +163,7 @@ export class MomentumSgd {
       ...changed,
       ...gradients.flatMap((gradient, i) => this.#copies(i, gradient, "gradients", "in")),
     ]);
-    this.#dispatch(rate);
+    this.#dispatch(rate, loss);
     copyTensors(weights.flatMap((weight, i) => {
       if (sharesBuffer(weight)) replaceBuffer(weight);
       this.#copied[i] = weight.dataId;
@@ -159,7 +171,7 @@ export class MomentumSgd {
     }));
   }
 
-  #dispatch(rate: number): void {
+  #dispatch(rate: number, loss: TensorInfo | undefined): void {
     const { lanes, block, blocksEach, normLanes, chunks } = this.#tile;
     const { momentum, clipNorm } = this.#settings;
     if (clipNorm !== undefined) {
@@ -179,9 +191,14 @@ export class MomentumSgd {
       const blocks = settings.shape[0];
       run({
         shader: UPDATE,
-        constants: { LANES: lanes, BLOCK: block, CLIP: clipNorm !== undefined },
-        inputs: [gradients, settings, this.#partialSums],
-        outputs: [{ inPlace: weights }, { inPlace: velocities }, { inPlace: this.#norm }],
+        constants: { LANES: lanes, BLOCK: block, CLIP: clipNorm !== undefined, GUARD: loss !== undefined },
+        inputs: [gradients, settings, this.#partialSums, loss ?? this.#partialSums],
+        outputs: [
+          { inPlace: weights },
+          { inPlace: velocities },
+          { inPlace: this.#norm },
+          { inPlace: this.#halted },
+        ],
         uniforms: {
           blocks,
           blocks_each: blocksEach,
@@ -245,7 +262,7 @@ export class MomentumSgd {
 
   /** Frees the buffers; the weights stay. */
   dispose(): void {
-    tf.dispose([this.#partialSums, this.#norm]);
+    tf.dispose([this.#partialSums, this.#norm, this.#halted]);
     for (const buffers of this.#buffers) tf.dispose(Object.values(buffers));
   }
 }

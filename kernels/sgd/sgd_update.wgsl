@@ -9,6 +9,7 @@
 const LANES = 8u;
 const BLOCK = 64u; // vec4s
 const CLIP = false;
+const GUARD = false; // stop for good at the first loss that is NaN or infinite
 
 struct Uniforms {
   blocks: u32,
@@ -22,10 +23,17 @@ struct Uniforms {
 @group(0) @binding(0) var<storage, read> gradients: array<vec4<f32>>; // [blocks, BLOCK]
 @group(0) @binding(1) var<storage, read> settings: array<vec2<f32>>; // [blocks] share of the rate, weight decay
 @group(0) @binding(2) var<storage, read> partial_sums: array<vec4<f32>>; // [parts] sums of squares
-@group(0) @binding(3) var<storage, read_write> weights: array<vec4<f32>>; // [blocks, BLOCK]
-@group(0) @binding(4) var<storage, read_write> velocities: array<vec4<f32>>; // [blocks, BLOCK]
-@group(0) @binding(5) var<storage, read_write> norm: array<f32>; // [1], written where CLIP
-@group(0) @binding(6) var<uniform> u: Uniforms;
+@group(0) @binding(3) var<storage, read> loss: array<u32>; // [1] the bits of the step's loss, read where GUARD
+@group(0) @binding(4) var<storage, read_write> weights: array<vec4<f32>>; // [blocks, BLOCK]
+@group(0) @binding(5) var<storage, read_write> velocities: array<vec4<f32>>; // [blocks, BLOCK]
+@group(0) @binding(6) var<storage, read_write> norm: array<f32>; // [1], written where CLIP
+@group(0) @binding(7) var<storage, read_write> halted: array<u32>; // [1] 1 after a loss that was not finite
+@group(0) @binding(8) var<uniform> u: Uniforms;
+
+// Compilers may take it that floats are finite, so the bits are asked.
+fn is_not_finite(bits: u32) -> bool {
+  return (bits & 0x7f800000u) == 0x7f800000u;
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -47,7 +55,13 @@ fn main(
       norm[0] = all;
     }
   }
-  let last = min(u.blocks, (group + 1u) * u.blocks_each);
+  var last = min(u.blocks, (group + 1u) * u.blocks_each);
+  if (GUARD && (halted[0] == 1u || is_not_finite(loss[0]))) {
+    last = 0u; // nothing is updated
+    if (group == 0u && lane == 0u) {
+      halted[0] = 1u;
+    }
+  }
   for (var block = group * u.blocks_each; block < last; block++) {
     let rate = u.rate * settings[block].x;
     let decay = settings[block].y;

@@ -18,6 +18,8 @@ export interface StepInput {
   run(learningRate: number): tf.Scalar;
   /** the files of the batch, for the message about a loss that is not finite */
   describe(): string;
+  /** the largest gradient of each parameter on this batch, by name */
+  largestGradients(): Promise<ReadonlyMap<string, number>>;
 }
 
 /** How a network does on the validation split. */
@@ -89,7 +91,7 @@ export async function train(
       reads.forEach(({ loss }) => loss.dispose());
       for (const [i, [value]] of values.entries()) {
         if (!Number.isFinite(value)) {
-          throw divergence(value, epoch, reads[i].step, learningRate, reads[i].input);
+          throw await divergence(value, epoch, reads[i].step, learningRate, reads[i].input);
         }
         lossSum += value;
       }
@@ -135,16 +137,26 @@ export async function train(
   return { history, interrupted: false, validation };
 }
 
-function divergence(
+/** Says where, on what, and which gradients; the optimizer has left the weights as they were before that step. */
+async function divergence(
   value: number,
   epoch: number,
   step: number,
   learningRate: number,
   input: StepInput,
-): DivergenceError {
+): Promise<DivergenceError> {
+  const gradients = [...await input.largestGradients()];
+  const finite = gradients.filter(([, size]) => Number.isFinite(size)).sort((a, b) => b[1] - a[1]);
+  const shown = finite.slice(0, 5).map(([name, size]) => `${name} ${size.toPrecision(3)}`);
+  const broken = gradients.filter(([, size]) => !Number.isFinite(size)).map(([name]) => name);
   return new DivergenceError(
     `Cannot go on training: the loss is ${value} at epoch ${epoch + 1}, step ${step + 1} ` +
-      `(learning rate ${learningRate}) on ${input.describe()}; the last checkpoint is kept: ` +
-      `resume it with a smaller --learning-rate`,
+      `(learning rate ${learningRate}) on ${input.describe()}; largest gradients: ${
+        shown.join(", ") || "none is finite"
+      }` +
+      (broken.length === 0
+        ? ""
+        : `; not finite: ${broken.length} of ${gradients.length} (${broken[0]}, ...)`) +
+      "; the last checkpoint is kept: --resume goes on from it, with a smaller --learning-rate",
   );
 }

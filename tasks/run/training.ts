@@ -53,11 +53,10 @@ export function frameRun(
     optimizer,
     stepsPerEpoch: imageRun.steps,
     steps: (epoch, firstStep) =>
-      imageSteps(imageRun, epoch, firstStep, (batch, rate) =>
-        optimizer.step(() => {
-          const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
-          return objective.loss(network.logits(images, { training: true }), batch.labels);
-        }, rate)),
+      imageSteps(imageRun, optimizer, epoch, firstStep, (batch) => {
+        const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
+        return objective.loss(network.logits(images, { training: true }), batch.labels);
+      }),
     async validate() {
       return validationOf(await predictImages(network, validation, options), validation);
     },
@@ -87,14 +86,13 @@ export function finetuneRun(
     optimizer,
     stepsPerEpoch: imageRun.steps,
     steps: (epoch, firstStep) =>
-      imageSteps(imageRun, epoch, firstStep, (batch, rate, step) =>
-        optimizer.step(() => {
-          const frames = batch.count * window;
-          const images = tf.tensor4d(batch.images, [frames, size, size, 3]); // [B * T, H, W, 3]
-          const features = network.backbone.features(images, { training: true }); // [B * T, D]
-          const logits = network.logits(features.reshape([batch.count, window, -1]), step); // [B, T, classes]
-          return objective.loss(logits.reshape([frames, -1]), batch.labels);
-        }, rate)),
+      imageSteps(imageRun, optimizer, epoch, firstStep, (batch, step) => {
+        const frames = batch.count * window;
+        const images = tf.tensor4d(batch.images, [frames, size, size, 3]); // [B * T, H, W, 3]
+        const features = network.backbone.features(images, { training: true }); // [B * T, D]
+        const logits = network.logits(features.reshape([batch.count, window, -1]), step); // [B, T, classes]
+        return objective.loss(logits.reshape([frames, -1]), batch.labels);
+      }),
     async validate() {
       const features = await computeFeatures(network, validation, options); // the backbone changed: nothing to keep
       return validationOf(await predictWindows(network, validation, features, window), validation);
@@ -118,9 +116,10 @@ interface ImageRun {
 /** The steps of an epoch on batches of images. */
 async function* imageSteps(
   { samples, recipe, seed, options, steps }: ImageRun,
+  optimizer: Sgd,
   epoch: number,
   firstStep: number,
-  run: (batch: Batch, rate: number, step: number) => tf.Scalar,
+  lossOf: (batch: Batch, step: number) => tf.Scalar,
 ): AsyncGenerator<StepInput> {
   const { batchSize } = recipe;
   const order = sampleOrder(samples.count, (i) => middleLabel(samples.get(i).labels), recipe, seed, epoch)
@@ -131,9 +130,11 @@ async function* imageSteps(
     const batch of loadBatches(samples, order, { ...options, batchSize, augmentation, seed, epoch })
   ) {
     const number = step++;
+    const loss = () => lossOf(batch, number);
     yield {
-      run: (rate) => run(batch, rate, number),
+      run: (rate) => optimizer.step(loss, rate),
       describe: () => describeFrames(batch.indices, (i) => samples.get(i)),
+      largestGradients: () => optimizer.largestGradients(loss),
     };
   }
 }
@@ -180,14 +181,15 @@ export function temporalRun(
       labels.set(windowLabels(track, { frames, valid }), b * labelCount);
     });
     const values = await features.train.gather(rows);
+    const loss = () => {
+      const x = tf.tensor3d(values, [indices.length, window, features.train.width]);
+      const logits = network.logits(x, stepNumber); // [B, T, classes]
+      return objective.loss(logits.reshape([indices.length * window, -1]), labels);
+    };
     return {
-      run: (rate) =>
-        optimizer.step(() => {
-          const x = tf.tensor3d(values, [indices.length, window, features.train.width]);
-          const logits = network.logits(x, stepNumber); // [B, T, classes]
-          return objective.loss(logits.reshape([indices.length * window, -1]), labels);
-        }, rate),
+      run: (rate) => optimizer.step(loss, rate),
       describe: () => describeFrames(indices, (w) => windows.get(w)),
+      largestGradients: () => optimizer.largestGradients(loss),
     };
   }
 

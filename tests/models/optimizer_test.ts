@@ -95,3 +95,26 @@ Deno.test("sgd: without clipping there is no norm; a parameter that the loss doe
   sgd.dispose();
   parameters.dispose();
 });
+
+Deno.test("a loss that is not finite ends all updates: weights and momenta stay as they were before it", async () => {
+  const parameters = new Parameters(1);
+  parameters.add("w", "vector", [5], constant(2));
+  const sgd = new Sgd(parameters, { momentum: 0.9, weightDecay: 0 });
+  const w = parameters.get<tf.Tensor1D>("w");
+  const step = (factor: number) => sgd.step(() => w.sum().mul(factor) as tf.Scalar, 0.1).dispose();
+  try {
+    step(1);
+    const before = await w.data();
+    assertAlmostEquals(before[0], 1.9, 1e-6);
+    for (const factor of [NaN, 1, Infinity, 1]) step(factor); // after the first nothing counts
+    assertEquals(await w.data(), before);
+    const momenta = (await sgd.toHost()).get("w")!;
+    assertEquals([...momenta.data as Float32Array], [1, 1, 1, 1, 1]);
+    const largest = await sgd.largestGradients(() => w.square().sum().mul(3) as tf.Scalar);
+    assertAlmostEquals(largest.get("w")!, 6 * before[0], 1e-5);
+    assertEquals((await sgd.largestGradients(() => w.sum().mul(NaN) as tf.Scalar)).get("w"), NaN);
+  } finally {
+    sgd.dispose();
+    parameters.dispose();
+  }
+});

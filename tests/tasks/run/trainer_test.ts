@@ -27,6 +27,7 @@ function fakeRun(controller: AbortController, lossOf = (step: number) => 1 / (1 
             return tf.scalar(lossOf(number));
           },
           describe: () => `batch ${number}`,
+          largestGradients: () => Promise.resolve(new Map([["a", 2], ["b", NaN], ["c", 30]])),
         };
       }
     },
@@ -79,5 +80,6 @@ Deno.test("a loss that is not finite stops with the step and the batch, and writ
   const { run, checkpoints } = fakeRun(new AbortController(), (step) => step === 11 ? NaN : 1);
   const error = await assertRejects(() => train(run), DivergenceError, "the loss is NaN at epoch 1, step 12");
   assertStringIncludes(error.message, "batch 11");
+  assertStringIncludes(error.message, "largest gradients: c 30.0, a 2.00; not finite: 1 of 3 (b, ...)");
   assertEquals(checkpoints, []);
 });
