@@ -129,6 +129,7 @@ async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal):
       for (const side of ["ours", "stock"] as const) {
         const from = session.count;
         discard(run, side);
+        submit(); // one submission a run: its buffers serve the next
         marks.push({ side, from, to: session.count });
       }
     }

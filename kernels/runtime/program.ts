@@ -40,6 +40,9 @@ export interface BackendInternals {
   dispatchCountInPass: number;
 }
 
+/** tfjs's flag: dispatches per submit. */
+const BATCH_FLAG = "WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE";
+
 let current: Dispatch | undefined; // while `run` records it
 let hooked = false;
 let poisoned = false;
@@ -177,7 +180,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
   for (const { dataId } of outputs) internals.commandQueueOwnedIds.add(dataId);
-  if (internals.dispatchCountInPass >= (env().get("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE") as number)) {
+  if (internals.dispatchCountInPass >= (env().get(BATCH_FLAG) as number)) {
     internals.endComputePassEncoder();
     internals.submitQueue();
   }
@@ -226,7 +229,8 @@ export function submit(): void {
 
 /**
  * Hands every dispatch and copy to the hook, each dispatch in a pass of its own, until the returned function is
- * called. Submits at its begin and end.
+ * called. Submits at its begin and end; between them only `submit` and reads do, so that the device never waits for
+ * the host within a submission. Buffers come back at the submit.
  *
  * @throws {Error} if there is a hook already
  */
@@ -235,6 +239,8 @@ export function hookCommands(hook: CommandHook): () => void {
   const internals = backendInternals();
   submit();
   hooked = true;
+  const batch = env().get(BATCH_FLAG);
+  env().set(BATCH_FLAG, Infinity);
   // An own method hides the prototype's.
   internals.ensureCommandEncoderReady = () => {
     if (internals.commandEncoder !== null) return;
@@ -243,6 +249,7 @@ export function hookCommands(hook: CommandHook): () => void {
   return () => {
     if (!hooked) return;
     submit();
+    env().set(BATCH_FLAG, batch);
     delete (internals as Partial<BackendInternals>).ensureCommandEncoderReady;
     hooked = false;
   };
