@@ -15,7 +15,7 @@
  */
 export * from "./data/aff_wild2/mod.ts";
 export { type SynthesisOptions, type SynthesisResult, synthesize } from "./data/synthetic/mod.ts";
-export { register, stockKernel, unregister } from "./kernels/mod.ts";
+export * from "./kernels/mod.ts";
 export { type AdapterRecord, initializeDevice } from "./kernels/runtime/device.ts";
 export { combine, searchWeights, type WeightSearch, type WeightSearchOptions } from "./models/ensemble.ts";
 export type { Layers } from "./models/layers.ts";

@@ -10,6 +10,7 @@ import {
   conv2dInference,
   dropout,
   foldBatchNorm,
+  gelu,
   globalAveragePool,
   gru,
   layerNorm,
@@ -52,6 +53,11 @@ export const kernelLayers: Layers = {
 
   maxPool,
   globalAveragePool,
+
+  linear(x, weight, bias, activation) {
+    if (activation !== "gelu") return stockLayers.linear(x, weight, bias, activation);
+    return gelu(stockLayers.linear(x, weight, bias));
+  },
 
   gru: (x, weights) => gru(x, weights),
 

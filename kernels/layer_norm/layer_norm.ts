@@ -21,7 +21,7 @@ const SUMS = elementShader({ file: "layer_norm/layer_norm_bwd_sums.wgsl", source
 const NAME = "FervidLayerNorm";
 const SUMS_GROUP = 64;
 /** Rows of a chunk whose gradients of gamma and beta are summed apart, unless that makes too many chunks. */
-const CHUNK_ROWS = { software: 128, gpu: 32 };
+const CHUNK_ROWS = { software: 512, gpu: 32 };
 const MAX_CHUNKS = 64;
 
 /** How the work is divided; see `rows.wgsl` and `layer_norm_bwd.wgsl`. */

@@ -4,6 +4,9 @@
 // The first `row_groups` workgroups make dx, ROWS rows each (rows.wgsl); in the others an invocation sums one element
 // of d over one chunk. Neither needs the other, so they share a dispatch; with one chunk it is the whole gradient.
 // Grid: x, y = workgroups.
+//
+// Measured on lavapipe 22.3.6: two chunks with their sum take 1.4 times as long as one chunk at [288, 96], so there a
+// chunk has 512 rows; 16 instead of 8 rows of a workgroup make no difference.
 //#include "elements.wgsl"
 //#include "rows.wgsl"
 

@@ -1,4 +1,10 @@
 // y[m, d] = (x[m, d] - mean[m]) / sqrt(variance[m] + epsilon) gamma[d] + beta[d]; mean and (biased) variance over d.
+//
+// A workgroup: ROWS rows, ROW_LANES invocations each (rows.wgsl). The row is read three times, since the variance is that
+// of the centred values. Grid: x, y = row groups. Saved: mean and inverse deviation.
+//
+// Measured on lavapipe 22.3.6, two cores, [72, 768] and [288, 96]: ROW_LANES 8 instead of 1 takes 0.95 and 1.5 times as
+// long, 64 1.9 and 4.5 times. That workgroup memory is declared but not used costs nothing.
 //#include "elements.wgsl"
 //#include "rows.wgsl"
 

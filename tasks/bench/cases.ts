@@ -5,9 +5,14 @@
  */
 import { BATCH_NORM_BENCHES } from "../../kernels/batch_norm/batch_norm_bench.ts";
 import { CONV2D_BENCHES } from "../../kernels/conv2d/conv2d_bench.ts";
+import { DROPOUT_BENCHES } from "../../kernels/dropout/dropout_bench.ts";
+import { GELU_BENCHES } from "../../kernels/gelu/gelu_bench.ts";
+import { LAYER_NORM_BENCHES } from "../../kernels/layer_norm/layer_norm_bench.ts";
 import { POOL_BENCHES } from "../../kernels/pool/pool_bench.ts";
 import type { BenchCase } from "../../kernels/runtime/bench.ts";
 import { SGD_BENCHES } from "../../kernels/sgd/sgd_bench.ts";
+import { SIGMOID_CROSS_ENTROPY_BENCHES } from "../../kernels/sigmoid_cross_entropy/sigmoid_cross_entropy_bench.ts";
+import { SOFTMAX_CROSS_ENTROPY_BENCHES } from "../../kernels/softmax_cross_entropy/softmax_cross_entropy_bench.ts";
 import { RESNET50_STEP } from "./resnet50_step.ts";
 
 /** Every case. */
@@ -16,5 +21,10 @@ export const BENCH_CASES: readonly BenchCase[] = [
   ...BATCH_NORM_BENCHES,
   ...POOL_BENCHES,
   ...SGD_BENCHES,
+  ...LAYER_NORM_BENCHES,
+  ...GELU_BENCHES,
+  ...DROPOUT_BENCHES,
+  ...SOFTMAX_CROSS_ENTROPY_BENCHES,
+  ...SIGMOID_CROSS_ENTROPY_BENCHES,
   RESNET50_STEP,
 ];
