@@ -113,7 +113,7 @@ function optionsOf({ mask, dropout }: AttentionSettings) {
 export function attentionForward(
   qkv: TensorInfo,
   settings: AttentionSettings,
-  variant: ForwardVariant = chooseForward(settings, onSoftware()),
+  variant: ForwardVariant = chooseForward(settings.frames, onSoftware()),
 ): AttentionOutputs {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;
@@ -145,7 +145,7 @@ export function attentionBackward(
   { context, logSumExp }: AttentionOutputs,
   dcontext: TensorInfo,
   settings: AttentionSettings,
-  variant: BackwardVariant = chooseBackward(settings, onSoftware()),
+  variant: BackwardVariant = chooseBackward(settings.frames, onSoftware()),
 ): TensorInfo {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;
@@ -153,16 +153,16 @@ export function attentionBackward(
   requireTensor("the context", context, [clips * frames, heads * size]);
   requireTensor("the gradient of the context", dcontext, [clips * frames, heads * size]);
   requireTensor("the log-sum-exp", logSumExp, [clips, heads, frames]);
-  const whole = variant.kind === "whole";
+  const short = variant.kind === "short";
   const { shader, constants, groups } = backwardProgram(settings, variant);
   const [dqkv] = run({
     shader,
     constants: { ...constants, ...optionsOf(settings) },
-    inputs: [qkv, mask ?? qkv, logSumExp, ...(whole ? [] : [context]), dcontext],
+    inputs: [qkv, mask ?? qkv, logSumExp, ...(short ? [] : [context]), dcontext],
     outputs: [{ shape: [clips * frames, 3 * heads * size] }],
     uniforms: uniformsOf(settings),
     // The others divide the work in two: dq in one half of the grid, dk and dv in the other.
-    workgroups: [...foldWorkgroups(Math.ceil(clips * heads * groups)), whole ? 1 : 2],
+    workgroups: [...foldWorkgroups(Math.ceil(clips * heads * groups)), short ? 1 : 2],
     flops: 10 * clips * heads * frames * frames * size,
   });
   return dqkv;

@@ -1,11 +1,15 @@
-// With dc the gradient of the context, per clip and head, m the dropout's factors and p from the log-sum-exp:
-// dv[j] = sum over i of p[i, j] m[i, j] dc[i];  dp[i, j] = m[i, j] dc[i] . v[j];
-// ds[i, j] = p[i, j] (dp[i, j] - sum over j of p[i, j] dp[i, j]) / sqrt(S);  dq[i] = sum of ds[i, j] k[j],
-// dk[j] = sum of ds[i, j] q[i]
+// The gradients of attention_bwd_short.wgsl for clips of any length, without atomics: workgroups with z = 0 own queries
+// and give dq, those with z = 1 own keys and give dk and dv; both recompute the probabilities from the log-sum-exp, and
+// take the sum of p dp over the keys as dc . context (Dao et al. 2022, "FlashAttention", algorithm 4).
 //
-// For clips of at most FRAMES frames. One invocation computes one head of one clip, with p and ds in registers.
-// Grid: x, y = (clip, head) / 8. No workgroup memory, no barrier, no early return.
-const FRAMES = 9u; // at least T
+// One invocation owns ROWS queries or keys of one head and walks over the others in tiles of OTHERS; the gradients are
+// summed up in their buffer. Grid: x, y = (clip, head, row tile) / 8, z = queries, keys. No workgroup memory, no barrier,
+// no early return.
+//
+// Measured on lavapipe 22.3.6, two cores, T 128, S 64: 8x8 1, 4x8 0.8, 4x16 0.8, 4x4 0.7, 4x2 0.5. Dead end: the gradients
+// in registers (0.9, ten times as long to compile), the same with a dynamic index (minutes to compile).
+const ROWS = 4u;
+const OTHERS = 2u;
 const MASKED = false;
 const DROPOUT = false;
 
@@ -15,9 +19,213 @@ const DROPOUT = false;
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
 @group(0) @binding(1) var<storage, read> key_mask: array<i32>; // [B, T], 0 = masked
 @group(0) @binding(2) var<storage, read> log_sum_exp: array<f32>; // [B, A, T]
-@group(0) @binding(3) var<storage, read> dcontext: array<vec4<f32>>; // [B, T, A, S / 4]
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
-@group(0) @binding(5) var<uniform> u: Uniforms;
+@group(0) @binding(3) var<storage, read> context: array<vec4<f32>>; // [B, T, A, S / 4]
+@group(0) @binding(4) var<storage, read> dcontext: array<vec4<f32>>; // [B, T, A, S / 4]
+@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
+@group(0) @binding(6) var<uniform> u: Uniforms;
+
+// 0 for a dropped probability, else what it is multiplied by.
+fn dropout_factor(pair: u32, i: u32, j: u32) -> f32 {
+  let element = (pair * u.frames + i) * u.frames + j;
+  return select(0.0, u.scale, dropout_keeps(vec2<u32>(u.seed, u.layer), u.step, u.threshold, element));
+}
+
+fn query_tile(clip: u32, pair: u32, head: u32, first: u32, is_real: bool) {
+  let width = u.heads * u.channels;
+  let last = u.frames - 1u;
+  var at: array<u32, ROWS>; // where q[i] begins
+  var at_dc: array<u32, ROWS>;
+  var total: array<f32, ROWS>;
+  var delta: array<f32, ROWS>;
+  //#unroll
+  for (var i = 0u; i < ROWS; i++) {
+    let frame = clip * u.frames + min(first + i, last);
+    at[i] = frame * 3u * width + head;
+    at_dc[i] = frame * width + head;
+    total[i] = log_sum_exp[pair * u.frames + min(first + i, last)];
+  }
+  for (var c = 0u; c < u.channels; c++) {
+    //#unroll
+    for (var i = 0u; i < ROWS; i++) {
+      delta[i] += dot(dcontext[at_dc[i] + c], context[at_dc[i] + c]);
+    }
+  }
+  var key: array<u32, OTHERS>; // where k[j] begins
+  var q: array<vec4<f32>, ROWS>;
+  var dc: array<vec4<f32>, ROWS>;
+  var s: array<f32, ROWS * OTHERS>;
+  var dp: array<f32, ROWS * OTHERS>;
+  for (var first_key = 0u; first_key < u.frames; first_key += OTHERS) {
+    //#unroll
+    for (var j = 0u; j < OTHERS; j++) {
+      key[j] = (clip * u.frames + min(first_key + j, last)) * 3u * width + width + head;
+    }
+    //#unroll
+    for (var n = 0u; n < ROWS * OTHERS; n++) {
+      s[n] = 0.0;
+      dp[n] = 0.0;
+    }
+    for (var c = 0u; c < u.channels; c++) {
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        q[i] = qkv[at[i] + c];
+        dc[i] = dcontext[at_dc[i] + c];
+      }
+      //#unroll
+      for (var j = 0u; j < OTHERS; j++) {
+        let k = qkv[key[j] + c];
+        let v = qkv[key[j] + width + c];
+        //#unroll
+        for (var i = 0u; i < ROWS; i++) {
+          s[i * OTHERS + j] = fma(q[i].x, k.x, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].y, k.y, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].z, k.z, s[i * OTHERS + j]);
+          s[i * OTHERS + j] = fma(q[i].w, k.w, s[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].x, v.x, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].y, v.y, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].z, v.z, dp[i * OTHERS + j]);
+          dp[i * OTHERS + j] = fma(dc[i].w, v.w, dp[i * OTHERS + j]);
+        }
+      }
+    }
+    //#unroll
+    for (var j = 0u; j < OTHERS; j++) {
+      var attends = first_key + j < u.frames;
+      if (MASKED) {
+        attends = attends && key_mask[clip * u.frames + min(first_key + j, last)] != 0;
+      }
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        let p = select(0.0, exp(fma(s[i * OTHERS + j], u.score_scale, -total[i])), attends);
+        if (DROPOUT) {
+          dp[i * OTHERS + j] *= dropout_factor(pair, first + i, first_key + j);
+        }
+        s[i * OTHERS + j] = p * (dp[i * OTHERS + j] - delta[i]) * u.score_scale; // ds
+      }
+    }
+    for (var c = 0u; c < u.channels; c++) {
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        q[i] = select(vec4<f32>(0.0), dqkv[at[i] + c], first_key > 0u);
+      }
+      //#unroll
+      for (var j = 0u; j < OTHERS; j++) {
+        let k = qkv[key[j] + c];
+        //#unroll
+        for (var i = 0u; i < ROWS; i++) {
+          q[i] = fma(vec4<f32>(s[i * OTHERS + j]), k, q[i]);
+        }
+      }
+      //#unroll
+      for (var i = 0u; i < ROWS; i++) {
+        if (is_real && first + i < u.frames) {
+          dqkv[at[i] + c] = q[i];
+        }
+      }
+    }
+  }
+}
+
+fn key_tile(clip: u32, pair: u32, head: u32, first: u32, is_real: bool) {
+  let width = u.heads * u.channels;
+  let last = u.frames - 1u;
+  var at: array<u32, ROWS>; // where k[j] begins
+  var attends: array<bool, ROWS>;
+  //#unroll
+  for (var j = 0u; j < ROWS; j++) {
+    let frame = clip * u.frames + min(first + j, last);
+    at[j] = frame * 3u * width + width + head;
+    attends[j] = first + j < u.frames;
+    if (MASKED) {
+      attends[j] = attends[j] && key_mask[frame] != 0;
+    }
+  }
+  var query: array<u32, OTHERS>; // where q[i] begins
+  var query_dc: array<u32, OTHERS>;
+  var k: array<vec4<f32>, ROWS>;
+  var v: array<vec4<f32>, ROWS>;
+  var s: array<f32, ROWS * OTHERS>;
+  var dp: array<f32, ROWS * OTHERS>;
+  var delta: array<f32, OTHERS>;
+  for (var first_query = 0u; first_query < u.frames; first_query += OTHERS) {
+    //#unroll
+    for (var i = 0u; i < OTHERS; i++) {
+      let frame = clip * u.frames + min(first_query + i, last);
+      query[i] = frame * 3u * width + head;
+      query_dc[i] = frame * width + head;
+      delta[i] = 0.0;
+    }
+    //#unroll
+    for (var n = 0u; n < ROWS * OTHERS; n++) {
+      s[n] = 0.0;
+      dp[n] = 0.0;
+    }
+    for (var c = 0u; c < u.channels; c++) {
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        k[j] = qkv[at[j] + c];
+        v[j] = qkv[at[j] + width + c];
+      }
+      //#unroll
+      for (var i = 0u; i < OTHERS; i++) {
+        let q = qkv[query[i] + c];
+        let dc = dcontext[query_dc[i] + c];
+        delta[i] += dot(dc, context[query_dc[i] + c]);
+        //#unroll
+        for (var j = 0u; j < ROWS; j++) {
+          s[i * ROWS + j] = fma(q.x, k[j].x, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.y, k[j].y, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.z, k[j].z, s[i * ROWS + j]);
+          s[i * ROWS + j] = fma(q.w, k[j].w, s[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.x, v[j].x, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.y, v[j].y, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.z, v[j].z, dp[i * ROWS + j]);
+          dp[i * ROWS + j] = fma(dc.w, v[j].w, dp[i * ROWS + j]);
+        }
+      }
+    }
+    //#unroll
+    for (var i = 0u; i < OTHERS; i++) {
+      let inside = first_query + i < u.frames;
+      let total = log_sum_exp[pair * u.frames + min(first_query + i, last)];
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        let p = select(0.0, exp(fma(s[i * ROWS + j], u.score_scale, -total)), inside && attends[j]);
+        s[i * ROWS + j] = p;
+        if (DROPOUT) {
+          let factor = dropout_factor(pair, first_query + i, first + j);
+          dp[i * ROWS + j] *= factor;
+          s[i * ROWS + j] *= factor;
+        }
+        dp[i * ROWS + j] = p * (dp[i * ROWS + j] - delta[i]) * u.score_scale; // ds
+      }
+    }
+    for (var c = 0u; c < u.channels; c++) {
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        k[j] = select(vec4<f32>(0.0), dqkv[at[j] + c], first_query > 0u);
+        v[j] = select(vec4<f32>(0.0), dqkv[at[j] + width + c], first_query > 0u);
+      }
+      //#unroll
+      for (var i = 0u; i < OTHERS; i++) {
+        let q = qkv[query[i] + c];
+        let dc = dcontext[query_dc[i] + c];
+        //#unroll
+        for (var j = 0u; j < ROWS; j++) {
+          k[j] = fma(vec4<f32>(dp[i * ROWS + j]), q, k[j]);
+          v[j] = fma(vec4<f32>(s[i * ROWS + j]), dc, v[j]);
+        }
+      }
+      //#unroll
+      for (var j = 0u; j < ROWS; j++) {
+        if (is_real && first + j < u.frames) {
+          dqkv[at[j] + c] = k[j];
+          dqkv[at[j] + width + c] = v[j];
+        }
+      }
+    }
+  }
+}
 
 @compute @workgroup_size(8)
 fn main(
@@ -25,122 +233,16 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
+  let tiles = (u.frames + ROWS - 1u) / ROWS;
   let item = (group.y * groups.x + group.x) * 8u + local.x;
-  let is_real = item < u.clips * u.heads;
-  let pair = select(0u, item, is_real);
+  let is_real = item < u.clips * u.heads * tiles;
+  let pair = select(0u, item / tiles, is_real);
+  let first = select(0u, item - pair * tiles, is_real) * ROWS;
   let clip = pair / u.heads;
   let head = (pair - clip * u.heads) * u.channels;
-  let width = u.heads * u.channels; // D / 4
-  let last = u.frames - 1u;
-
-  var at: array<u32, FRAMES>; // where q[i] begins; k and v follow at `width` and 2 `width`
-  var at_dc: array<u32, FRAMES>;
-  //#unroll
-  for (var i = 0u; i < FRAMES; i++) {
-    let row = clip * u.frames + min(i, last);
-    at[i] = row * 3u * width + head;
-    at_dc[i] = row * width + head;
-  }
-  var p: array<f32, FRAMES * FRAMES>; // first q k'
-  var ds: array<f32, FRAMES * FRAMES>; // first dc v'
-  var a: array<vec4<f32>, FRAMES>;
-  var b: array<vec4<f32>, FRAMES>;
-  for (var c = 0u; c < u.channels; c++) {
-    //#unroll
-    for (var i = 0u; i < FRAMES; i++) {
-      a[i] = qkv[at[i] + c];
-      b[i] = dcontext[at_dc[i] + c];
-    }
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      let k = qkv[at[j] + width + c];
-      let v = qkv[at[j] + 2u * width + c];
-      //#unroll
-      for (var i = 0u; i < FRAMES; i++) {
-        p[i * FRAMES + j] = fma(a[i].x, k.x, p[i * FRAMES + j]);
-        p[i * FRAMES + j] = fma(a[i].y, k.y, p[i * FRAMES + j]);
-        p[i * FRAMES + j] = fma(a[i].z, k.z, p[i * FRAMES + j]);
-        p[i * FRAMES + j] = fma(a[i].w, k.w, p[i * FRAMES + j]);
-        ds[i * FRAMES + j] = fma(b[i].x, v.x, ds[i * FRAMES + j]);
-        ds[i * FRAMES + j] = fma(b[i].y, v.y, ds[i * FRAMES + j]);
-        ds[i * FRAMES + j] = fma(b[i].z, v.z, ds[i * FRAMES + j]);
-        ds[i * FRAMES + j] = fma(b[i].w, v.w, ds[i * FRAMES + j]);
-      }
-    }
-  }
-
-  var attends: array<bool, FRAMES>;
-  //#unroll
-  for (var j = 0u; j < FRAMES; j++) {
-    attends[j] = j < u.frames;
-    if (MASKED) {
-      attends[j] = attends[j] && key_mask[clip * u.frames + min(j, last)] != 0;
-    }
-  }
-  var factor: array<f32, FRAMES>;
-  //#unroll
-  for (var i = 0u; i < FRAMES; i++) {
-    let total = log_sum_exp[pair * u.frames + min(i, last)];
-    var delta = 0.0;
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      let e = exp(fma(p[i * FRAMES + j], u.score_scale, -total));
-      p[i * FRAMES + j] = select(0.0, e, attends[j] && i < u.frames);
-      factor[j] = 1.0;
-      if (DROPOUT) {
-        let element = (pair * u.frames + i) * u.frames + j;
-        let keeps = dropout_keeps(vec2<u32>(u.seed, u.layer), u.step, u.threshold, element);
-        factor[j] = select(0.0, u.scale, keeps);
-        ds[i * FRAMES + j] *= factor[j];
-      }
-      delta = fma(p[i * FRAMES + j], ds[i * FRAMES + j], delta);
-    }
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      ds[i * FRAMES + j] = p[i * FRAMES + j] * (ds[i * FRAMES + j] - delta) * u.score_scale;
-      if (DROPOUT) {
-        p[i * FRAMES + j] *= factor[j];
-      }
-    }
-  }
-
-  for (var c = 0u; c < u.channels; c++) {
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      a[j] = vec4<f32>(0.0); // dk[j]
-      b[j] = vec4<f32>(0.0); // dv[j]
-    }
-    //#unroll
-    for (var i = 0u; i < FRAMES; i++) {
-      let q = qkv[at[i] + c];
-      let dc = dcontext[at_dc[i] + c];
-      //#unroll
-      for (var j = 0u; j < FRAMES; j++) {
-        a[j] = fma(vec4<f32>(ds[i * FRAMES + j]), q, a[j]);
-        b[j] = fma(vec4<f32>(p[i * FRAMES + j]), dc, b[j]);
-      }
-    }
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      if (is_real && j < u.frames) {
-        dqkv[at[j] + width + c] = a[j];
-        dqkv[at[j] + 2u * width + c] = b[j];
-      }
-      a[j] = vec4<f32>(0.0); // dq[j]
-    }
-    //#unroll
-    for (var j = 0u; j < FRAMES; j++) {
-      let k = qkv[at[j] + width + c];
-      //#unroll
-      for (var i = 0u; i < FRAMES; i++) {
-        a[i] = fma(vec4<f32>(ds[i * FRAMES + j]), k, a[i]);
-      }
-    }
-    //#unroll
-    for (var i = 0u; i < FRAMES; i++) {
-      if (is_real && i < u.frames) {
-        dqkv[at[i] + c] = a[i];
-      }
-    }
+  if (group.z == 0u) {
+    query_tile(clip, pair, head, first, is_real);
+  } else {
+    key_tile(clip, pair, head, first, is_real);
   }
 }

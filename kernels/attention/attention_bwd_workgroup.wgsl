@@ -1,5 +1,5 @@
-// The gradients of attention_bwd.wgsl for GPUs and clips of any length, without atomics: workgroups with z = 0 own
-// queries and give dq, those with z = 1 own keys and give dk and dv, as in attention_bwd_tiled.wgsl.
+// The gradients of attention_bwd_short.wgsl for GPUs and clips of any length, without atomics: workgroups with z = 0 own
+// queries and give dq, those with z = 1 own keys and give dk and dv, as in attention_bwd.wgsl.
 //
 // A workgroup of 8 x 8 invocations owns 8 ROWS rows (queries or keys) of one head and walks over the others (keys or
 // queries) in tiles of 8 ROWS. An invocation has ROWS neighbouring rows, every eighth other and every eighth vec4 of

@@ -1,5 +1,4 @@
-// The function of attention_fwd.wgsl for GPUs and clips of any length, with the online softmax of
-// attention_fwd_tiled.wgsl.
+// The function of attention_fwd.wgsl for GPUs and clips of any length.
 //
 // A workgroup of 8 x 8 invocations computes 8 ROWS queries of one head against tiles of 8 ROWS keys. An invocation has
 // ROWS neighbouring queries, the scores of every eighth key and the context of every eighth vec4 of channels; q, k,

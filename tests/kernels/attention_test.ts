@@ -102,11 +102,10 @@ Deno.test("attention: every tile size", async () => {
   const options = { masked: true, rate: 0.3 };
   const short: AttentionCase = { name: "5 frames", clips: 2, frames: 5, heads: 2, size: 12, ...options };
   const long: AttentionCase = { name: "11 frames", clips: 2, frames: 11, heads: 2, size: 12, ...options };
-  await check(short, { kind: "whole", queries: 1, keys: 5 }, { kind: "whole", frames: 5 });
-  await check(short, { kind: "whole", queries: 3, keys: 7 }, { kind: "whole", frames: 6 });
+  for (const frames of [5, 6]) await check(short, undefined, { kind: "short", frames });
   for (const [own, others] of [[1, 1], [2, 1], [1, 3], [3, 2]]) {
-    const backward: BackwardVariant = { kind: "tiled", rows: own, others };
-    await check(long, { kind: "tiled", queries: own, keys: others }, backward);
+    const backward: BackwardVariant = { kind: "registers", rows: own, others };
+    await check(long, { kind: "registers", queries: own, keys: others }, backward);
   }
 });
 
@@ -121,7 +120,8 @@ Deno.test("attention: the variants for GPUs", async () => {
     await check(testCase, { kind: "workgroup", rows: 1 }, { kind: "workgroup", rows: 1 });
   }
   for (const rows of [2, 4]) {
-    await check(sizes[1], { kind: "workgroup", rows }, { kind: "workgroup", rows });
+    const plain = { ...sizes[1], masked: false, rate: 0 };
+    await check(plain, { kind: "workgroup", rows }, { kind: "workgroup", rows });
   }
 });
 
@@ -130,25 +130,17 @@ Deno.test("attention: a GPU gets workgroups, a software adapter registers", () =
     const rows = frames <= 8 ? 1 : frames <= 16 ? 2 : 4;
     for (
       const variant of [
-        chooseForward({ frames, size: 64 }, false),
-        chooseBackward({ frames, size: 64 }, false),
+        chooseForward(frames, false),
+        chooseBackward(frames, false),
       ]
     ) {
       assertEquals(variant, { kind: "workgroup", rows });
     }
   }
-  const kinds = [9, 12, 13, 32, 33, 512].map((frames) => [
-    chooseForward({ frames, size: 64 }, true).kind,
-    chooseBackward({ frames, size: 64 }, true).kind,
-  ]);
-  assertEquals(kinds, [
-    ["whole", "whole"],
-    ["whole", "whole"],
-    ["whole", "tiled"],
-    ["whole", "tiled"],
-    ["tiled", "tiled"],
-    ["tiled", "tiled"],
-  ]);
+  for (const frames of [1, 9, 10, 11, 512]) {
+    assertEquals(chooseForward(frames, true).kind, "registers");
+    assertEquals(chooseBackward(frames, true).kind, frames <= 10 ? "short" : "registers");
+  }
 });
 
 const WEIGHTS = ["qkvWeight", "qkvBias", "outputWeight", "outputBias"] as const;
@@ -240,12 +232,12 @@ Deno.test("selfAttention: the reference's gradients are those of its values", ()
 });
 
 Deno.test("selfAttention: the same as the graph of plain tfjs, with a bool mask of ones too", async () => {
-  const testCase: AttentionCase = { name: "", clips: 2, frames: 7, heads: 3, size: 8 };
+  const testCase: AttentionCase = { name: "", clips: 2, frames: 5, heads: 3, size: 8 };
   const { tensors: [x, ...rest] } = drawLayer(testCase);
   const weights = toWeights(rest);
   const stock = stockLayers.selfAttention(x as tf.Tensor3D, weights, { heads: 3 });
   const expected = await stock.data();
-  for (const mask of [undefined, tf.ones<tf.Rank.R2>([2, 7], "bool")]) {
+  for (const mask of [undefined, tf.ones<tf.Rank.R2>([2, 5], "bool")]) {
     const y = selfAttention(x as tf.Tensor3D, weights, { heads: 3, mask });
     compare(`selfAttention (seed ${seed})`, await y.data(), expected, ATTENTION_TOLERANCE);
     tf.dispose([y, mask ?? []]);
@@ -270,6 +262,7 @@ Deno.test("selfAttention: 3 dispatches forward, 7 at most backward, for short an
 Deno.test("selfAttention: the same bits twice", async () => {
   const testCase: AttentionCase = { name: "", clips: 2, frames: 33, heads: 2, size: 8 };
   const { tensors } = drawLayer(testCase);
+  const options = { heads: 2, mask: tf.ones<tf.Rank.R2>([2, 33], "int32"), dropout: { rate: 0.2, ...KEY } };
   const runs: Float32Array[][] = [];
   for (let i = 0; i < 2; i++) {
     const loss = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
@@ -280,7 +273,7 @@ Deno.test("selfAttention: the same bits twice", async () => {
     tf.dispose(gradients);
   }
   assertEquals(runs[0], runs[1]);
-  tf.dispose(tensors);
+  tf.dispose([tensors, options.mask]);
 });
 
 Deno.test("selfAttention: refuses what does not fit", () => {
@@ -318,11 +311,16 @@ Deno.test("selfAttention: refuses what does not fit", () => {
     "the head size is 132; expected a multiple of 4 from 4 to 128",
   );
   const settings = { clips: 2, frames: 3, heads: 2, size: 4 };
-  const qkv = tf.zeros([6, 24]);
+  const [qkv, context, logSumExp] = [tf.zeros([6, 24]), tf.zeros([6, 8]), tf.zeros([2, 2, 3])];
   assertThrows(() => attentionForward(qkv, { ...settings, heads: 3 }), RangeError, "expected [6,36]");
   assertThrows(
-    () => attentionForward(qkv, settings, { kind: "whole", queries: 1, keys: 2 }),
+    () => attentionBackward(qkv, { context, logSumExp }, context, settings, { kind: "short", frames: 2 }),
     RangeError,
-    "a tile of 2 keys; expected at least 3",
+    "a tile of 2 frames; expected at least 3",
+  );
+  assertThrows(
+    () => attentionBackward(qkv, { context, logSumExp }, qkv, settings),
+    RangeError,
+    "the gradient of the context has shape [6,24]; expected [6,8]",
   );
 });
