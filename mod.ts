@@ -29,4 +29,8 @@ export {
   type NetworkName,
   TemporalNetwork,
 } from "./models/networks.ts";
+export { exportEnsemble, exportNetwork } from "./models/onnx/export.ts";
+export { pretrainedResNet50 } from "./models/weights/backbone.ts";
+export { loadPretrained } from "./models/weights/load.ts";
+export { openWeights } from "./models/weights/open.ts";
 export { readSafetensors, writeSafetensors } from "./models/weights/safetensors.ts";

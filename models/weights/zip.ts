@@ -76,11 +76,11 @@ export class ZipArchive {
       if (isWhole && bytes.length !== entry.size) throw new RangeError(`it gives ${bytes.length} bytes`);
       return bytes as Uint8Array<ArrayBuffer>;
     } catch (error) {
+      const { code, message } = error as Error & { code?: string };
+      const reason = code === "ERR_BUFFER_TOO_LARGE" ? "it is more" : message;
       return refuse(
         this.source,
-        `${entry.name} in it does not unpack to the ${entry.size} bytes that it claims (${
-          (error as Error).message
-        })`,
+        `${entry.name} in it does not unpack to the ${entry.size} bytes that it claims (${reason})`,
       );
     }
   }

@@ -147,7 +147,8 @@ const ZIPS: [string, Uint8Array, string][] = [
       packed: true,
       size: 71,
     }]),
-    "does not unpack to the 71 bytes that it claims",
+    // Unpacking stops there; it does not go on to find out how much more.
+    "does not unpack to the 71 bytes that it claims (it is more)",
   ],
   [
     "a pickle that is a bomb",
