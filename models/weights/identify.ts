@@ -70,17 +70,25 @@ export type Identifiable = Pick<WeightsFile, "path" | "tensors" | "format" | "me
 /** Tells what a file is; undefined if it is no ResNet50. */
 export function identify(file: Identifiable): Identity | undefined {
   for (const { naming, name, outputAxis } of ANCHORS) {
-    const found = [...file.tensors.keys()].find((other) =>
-      other === name || (other.endsWith(`.${name}`) && !other.startsWith("momentum/"))
-    );
-    const shape = found === undefined ? undefined : file.tensors.get(found)!.shape;
-    if (found === undefined || shape?.length !== 4) continue;
-    const prefix = found.slice(0, found.length - name.length);
-    // torchvision's smaller networks begin alike; the bottleneck's third convolution is ResNet50's and larger ones'.
-    if (naming === "torchvision" && !file.tensors.has(`${prefix}layer1.0.conv3.weight`)) continue;
+    const prefix = prefixOf(file, naming, name);
+    if (prefix === undefined) continue;
     const classifier = CLASSIFIERS[naming];
     const classes = file.tensors.get(prefix + classifier.name)?.shape[classifier.outputAxis];
-    return { naming, prefix, width: shape[outputAxis], classes, ...originOf(file, naming, classes) };
+    const width = file.tensors.get(prefix + name)!.shape[outputAxis];
+    return { naming, prefix, width, classes, ...originOf(file, naming, classes) };
+  }
+  return undefined;
+}
+
+/** What comes before every name of the network; undefined if the file has no such network. */
+function prefixOf({ tensors }: Identifiable, naming: Naming, anchor: string): string | undefined {
+  for (const [name, { shape }] of tensors) {
+    if (!name.endsWith(anchor) || name.startsWith("momentum/") || shape.length !== 4) continue;
+    const prefix = name.slice(0, name.length - anchor.length);
+    if (!/^$|[./]$/.test(prefix)) continue;
+    // Blocks within torchvision's networks have a conv1 too, and its smaller networks no third convolution.
+    if (naming === "torchvision" && !tensors.has(`${prefix}layer1.0.conv3.weight`)) continue;
+    return prefix;
   }
   return undefined;
 }

@@ -23,6 +23,11 @@ export function requireFits(
   newHead: boolean,
 ): void {
   const { path, width, graph, classes } = pretrained;
+  if (architecture.network === "vgg") {
+    throw new Error(
+      `Cannot load ${path}: it is a ResNet50, which the VGG16 baseline has not; expected cnn, rnn or transformer`,
+    );
+  }
   const wantedGraph = architecture.graph ?? "caffe";
   if (width !== architecture.width) {
     throw new Error(

@@ -15,6 +15,7 @@ import { backboneNames, classifierNames, type Naming } from "../../../models/wei
 import { encodeSafetensors } from "../../../models/weights/safetensors.ts";
 import { MemorySource } from "../../../models/weights/source.ts";
 import type { StoredTensor } from "../../../models/weights/tensor.ts";
+import { fileOf } from "./_pretrained.ts";
 import { EXPECTED, goldenBytes, goldenImages, goldenPath, goldenValues } from "../../golden/weights.ts";
 
 await initializeDevice();
@@ -25,39 +26,6 @@ const KERAS_FILE = await new Response(
   new Blob([goldenBytes("resnet50_keras.h5.gz") as Uint8Array<ArrayBuffer>]).stream()
     .pipeThrough(new DecompressionStream("gzip")),
 ).bytes();
-
-/** A file in memory with a ResNet50 of zeros, in any naming, with any changes. */
-function fileOf(
-  { naming = "torchvision", width = 2, classes, prefix = "", ...rest }: {
-    naming?: Naming;
-    width?: number;
-    classes?: number;
-    prefix?: string;
-  } & Partial<Pick<WeightsFile, "format" | "groups" | "metadata">>,
-): WeightsFile & { tensors: Map<string, StoredTensor> } {
-  const names = [...backboneNames(width), ...(classes ? classifierNames(width, classes) : [])];
-  const kerasShape = (shape: readonly number[]) =>
-    shape.length === 4 ? [2, 3, 1, 0].map((axis) => shape[axis]) : [...shape].reverse();
-  const tensors = new Map(names.map((name): [string, StoredTensor] => {
-    const shape = naming === "keras" ? kerasShape(name.shape) : [...name.shape];
-    const read = () => ({
-      dtype: "F32" as const,
-      shape,
-      data: goldenValues(name),
-    });
-    return [prefix + name[naming], { dtype: "F32", shape, read }];
-  }));
-  return {
-    path: "x.pth",
-    format: "PyTorch zip",
-    size: 0,
-    groups: [],
-    metadata: {},
-    ...rest,
-    tensors,
-    [Symbol.dispose]() {},
-  };
-}
 
 /** Features [N, D] of the golden images. */
 async function featuresOf(pretrained: PretrainedResNet50): Promise<Float32Array> {
@@ -192,6 +160,11 @@ Deno.test("a file is what its names, classes and format make certain, and no mor
   const other = fileOf({});
   other.tensors.delete("conv1.weight");
   assertEquals(identify(other), undefined);
+  const reversed = fileOf({ classes: 7, prefix: "backbone." });
+  const disordered = { ...reversed, tensors: new Map([...reversed.tensors].reverse()) };
+  assertEquals(said(disordered), [undefined, undefined, 2, 7, "backbone."]);
+  const inner = fileOf({ naming: "keras", prefix: "model_1/" });
+  assertEquals(said(inner), ["caffe", "vggface2-bgr", 2, undefined, "model_1/"]);
   const resnet18 = fileOf({});
   resnet18.tensors.delete("layer1.0.conv3.weight");
   assertEquals(identify(resnet18), undefined);
