@@ -69,8 +69,11 @@ export async function openHdf5(source: ByteSource): Promise<WeightsContent & { c
   const { path, unmount } = mount(module, source);
   let file: bigint | undefined;
   const close = () => {
-    if (file !== undefined) module.close_file(file);
-    unmount();
+    try {
+      if (file !== undefined) module.close_file(file);
+    } finally {
+      unmount();
+    }
   };
   try {
     const id = file = module.open(

@@ -3,8 +3,6 @@ import * as tf from "@tensorflow/tfjs";
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { asRgb, CONVENTIONS, normalize } from "../../../data/input_convention.ts";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
-import { defaultLayers } from "../../../models/layers_default.ts";
-import { stockLayers } from "../../../models/layers_stock.ts";
 import { type Architecture, CnnNetwork, createNetwork } from "../../../models/networks.ts";
 import { type PretrainedResNet50, pretrainedResNet50 } from "../../../models/weights/backbone.ts";
 import type { WeightsFile } from "../../../models/weights/file.ts";
@@ -31,9 +29,7 @@ const KERAS_FILE = await new Response(
 async function featuresOf(pretrained: PretrainedResNet50): Promise<Float32Array> {
   const { width, graph } = pretrained;
   const architecture = { network: "cnn", width, size: IMAGE_SIZE, classes: CLASSES, graph } as const;
-  // The kernels take channels four at a time; the small files are narrower.
-  const layers = width % 4 === 0 ? defaultLayers : stockLayers;
-  const network = createNetwork(architecture, 1, layers) as CnnNetwork;
+  const network = createNetwork(architecture, 1) as CnnNetwork;
   loadPretrained(network, pretrained);
   const pixels = goldenImages(2, IMAGE_SIZE);
   const values = new Float32Array(pixels.length);
