@@ -4,39 +4,27 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { type Activation, activationCode } from "../matmul/activation.ts";
-import type { Output } from "../runtime/dispatch.ts";
+import { activationCode } from "../matmul/activation.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { Constants } from "../runtime/wgsl.ts";
-import { type Conv2dGeometry, divideImages, type ImageRange, isEmpty, shapesOf } from "./conv2d_geometry.ts";
-import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
+import { type Conv2dGeometry, divideImages } from "./conv2d_geometry.ts";
 import {
-  chunksOf,
-  CONV2D_OPS,
-  type Conv2dPass,
-  type Conv2dVariant,
-  defaultVariant,
-  sizesOf,
-} from "./conv2d_variants.ts";
+  type Conv2dEpilogue,
+  extents,
+  outputPart,
+  requireEpilogue,
+  requireOperands,
+  steps,
+  windowOf,
+} from "./conv2d_operands.ts";
+import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
+import { chunksOf, CONV2D_OPS, type Conv2dPass, type Conv2dVariant, defaultVariant, sizesOf } from "./conv2d_variants.ts";
 import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
 
 export type { Conv2dGeometry } from "./conv2d_geometry.ts";
+export type { Conv2dEpilogue } from "./conv2d_operands.ts";
 export { candidates, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
-
-/** What is done to the sums before they are written. */
-export interface Conv2dEpilogue {
-  /** [K] */
-  readonly bias?: TensorInfo;
-  /** [N, Ho, Wo, K], added before the activation */
-  readonly residual?: TensorInfo;
-  /** `linear` by default */
-  readonly activation?: Activation;
-  /** the factor of `leakyrelu` below 0; 0.2 */
-  readonly alpha?: number;
-  /** [K], the factors of `prelu` below 0 */
-  readonly slopes?: TensorInfo;
-}
 
 /** Settings for tests and benches; by default the adapter decides. */
 export interface Conv2dOptions {
@@ -47,80 +35,11 @@ export interface Conv2dOptions {
 
 function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOptions) {
   const { device } = backendInternals();
+  const shipped = () => defaultVariant(pass, geometry, currentTraits());
   return {
-    variant: options.variant ??
-      variantFor(CONV2D_OPS[pass], sizesOf(geometry), () => defaultVariant(pass, geometry, currentTraits())),
+    variant: options.variant ?? variantFor(CONV2D_OPS[pass], sizesOf(geometry), shipped),
     parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
   };
-}
-
-function requireShape(name: string, { shape, dtype }: TensorInfo, wanted: readonly number[]): void {
-  if (shape.length !== wanted.length || shape.some((size, i) => size !== wanted[i])) {
-    throw new RangeError(`Cannot run conv2d: ${name} has shape [${shape}]; expected [${wanted}]`);
-  }
-  if (dtype !== "float32") throw new TypeError(`Cannot run conv2d: ${name} is ${dtype}; expected float32`);
-}
-
-function requireOperands(
-  geometry: Conv2dGeometry,
-  operands: Partial<Record<"x" | "filter" | "y", TensorInfo>>,
-) {
-  const shapes = shapesOf(geometry);
-  if (isEmpty(geometry)) {
-    throw new RangeError(
-      `Cannot run conv2d: x [${shapes.x}], filter [${shapes.filter}], y [${shapes.y}]; expected no empty dimension`,
-    );
-  }
-  for (const [name, tensor] of Object.entries(operands)) {
-    requireShape(name, tensor, shapes[name as keyof typeof shapes]);
-  }
-}
-
-function requireEpilogue(geometry: Conv2dGeometry, { bias, residual, slopes, activation }: Conv2dEpilogue) {
-  if (bias) requireShape("bias", bias, [geometry.outChannels]);
-  if (residual) requireShape("residual", residual, shapesOf(geometry).y);
-  if (slopes) requireShape("slopes", slopes, [geometry.outChannels]);
-  if ((activation === "prelu") !== (slopes !== undefined)) {
-    throw new RangeError(
-      `Cannot run conv2d: activation ${activation}; expected slopes with prelu, and only there`,
-    );
-  }
-}
-
-/** Uniforms that all shaders begin with; they read channels four at a time. */
-function extents(g: Conv2dGeometry) {
-  return {
-    height: g.height,
-    width: g.width,
-    channels: Math.ceil(g.channels / 4),
-    filter_channels: g.channels,
-    out_height: g.outHeight,
-    out_width: g.outWidth,
-    out_channels: Math.ceil(g.outChannels / 4),
-  };
-}
-
-function steps({ strides, dilations, pad }: Conv2dGeometry) {
-  return {
-    stride_y: strides[0],
-    stride_x: strides[1],
-    dilation_y: dilations[0],
-    dilation_x: dilations[1],
-    pad_y: pad[0],
-    pad_x: pad[1],
-  };
-}
-
-/** The part of an [N, rows, columns, channels] tensor with those images; the whole buffer if those are all. */
-function windowOf({ shape }: { readonly shape: readonly number[] }, { first, images }: ImageRange) {
-  if (images === shape[0]) return {};
-  const bytes = 4 * shape[1] * shape[2] * shape[3];
-  return { offset: first * bytes, size: images * bytes };
-}
-
-/** The part of an output that is made by the first part's dispatch. */
-function outputPart(made: TensorInfo | undefined, shape: number[], part: ImageRange): Output {
-  return { ...(made ? { inPlace: made } : { shape }), ...windowOf({ shape }, part) };
 }
 
 /** The three channels of an image are not multiplied as four. */

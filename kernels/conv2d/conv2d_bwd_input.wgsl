@@ -1,11 +1,12 @@
-// dx[n, h, w, c] = sum over r, s, k of dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
+// dx[n, h, w, c] = sum over r, s, k of
+//   dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
 // over the taps at which both divisions are exact.
 //
-// The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input channels, and
-// the lanes share the filter by subgroupBroadcast. The filter is read as it lies: registers turn the blocks of [c, k],
+// The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input channels,
+// and the lanes share the filter by subgroupShuffle. The filter is read as it lies: registers turn the blocks of [c, k],
 // which costs nothing. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps
-// count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y = pixel tiles of a phase
-// times channel tiles, channels first, z = phases. Needs the feature "subgroups". For software adapters;
+// count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y = pixel tiles of a
+// phase times channel tiles, channels first, z = phases. Needs the feature "subgroups". For software adapters;
 // conv2d_bwd_input_tiled.wgsl is for GPUs.
 const TILE_M = 8u;
 const TILE_N = 8u;
@@ -130,10 +131,10 @@ fn main(
         }
         //#unroll
         for (var j = 0u; j < TILE_N; j++) {
-          let f0 = subgroupBroadcast(part[(4u * j) / LANES], (4u * j) % LANES);
-          let f1 = subgroupBroadcast(part[(4u * j + 1u) / LANES], (4u * j + 1u) % LANES);
-          let f2 = subgroupBroadcast(part[(4u * j + 2u) / LANES], (4u * j + 2u) % LANES);
-          let f3 = subgroupBroadcast(part[(4u * j + 3u) / LANES], (4u * j + 3u) % LANES);
+          let f0 = subgroupShuffle(part[(4u * j) / LANES], (4u * j) % LANES);
+          let f1 = subgroupShuffle(part[(4u * j + 1u) / LANES], (4u * j + 1u) % LANES);
+          let f2 = subgroupShuffle(part[(4u * j + 2u) / LANES], (4u * j + 2u) % LANES);
+          let f3 = subgroupShuffle(part[(4u * j + 3u) / LANES], (4u * j + 3u) % LANES);
           f[j] = vec4<f32>(f0.x, f1.x, f2.x, f3.x);
           f[TILE_N + j] = vec4<f32>(f0.y, f1.y, f2.y, f3.y);
           f[2u * TILE_N + j] = vec4<f32>(f0.z, f1.z, f2.z, f3.z);
@@ -153,7 +154,7 @@ fn main(
       }
     }
   }
-  // Beyond the last pixel and channel the tile repeats these: the same value is written again, which no branch is needed for.
+  // Beyond the last pixel and channel the tile repeats these, and writes the same value again: no branch is needed.
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
     let h = phase_y + y[i] * u.stride_y;

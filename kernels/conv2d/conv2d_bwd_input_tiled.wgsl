@@ -1,9 +1,11 @@
-// dx[n, h, w, c] = sum over r, s, k of dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
+// dx[n, h, w, c] = sum over r, s, k of
+//   dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
 // over the taps at which both divisions are exact.
 //
 // For GPUs. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps count. In a
-// phase it is conv2d_fwd_tiled.wgsl's GEMM on the gradient: a workgroup computes BLOCK_M pixels times BLOCK_N vec4s of input
-// channels, BLOCK_D vec4s of (tap, output channel) a round through workgroup memory, where the filter arrives turned.
+// phase it is conv2d_fwd_tiled.wgsl's GEMM on the gradient: a workgroup computes BLOCK_M pixels times BLOCK_N vec4s of
+// input channels, BLOCK_D vec4s of (tap, output channel) a round through workgroup memory, where the filter arrives
+// turned.
 // Grid: x and y = pixel tiles of a phase times channel tiles, channels first, z = phases.
 const TILE_M = 8u;
 const TILE_N = 2u;
@@ -44,7 +46,7 @@ struct Uniforms {
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [N, H, W, C / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
-var<workgroup> dy_block: array<vec4<f32>, BLOCK_M * (BLOCK_D + 1u)>; // [BLOCK_M, BLOCK_D], a vec4 of output channels each
+var<workgroup> dy_block: array<vec4<f32>, BLOCK_M * (BLOCK_D + 1u)>; // [BLOCK_M, BLOCK_D], vec4s of output channels
 var<workgroup> f_block: array<vec4<f32>, 4u * BLOCK_D * BLOCK_N>; // [4 BLOCK_D, BLOCK_N], a vec4 of input channels each
 
 /** The first tap r with (place - r dilation) a multiple of the stride; taps if there is none. */

@@ -2,9 +2,9 @@
 //   sum over r, s, c of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] f[r, s, c, k])
 //
 // Implicit GEMM for GPUs: M = N Ho Wo rows, K columns, R S C long sums. A workgroup computes a tile of BLOCK_M pixels
-// times BLOCK_N vec4s of channels: it brings BLOCK_D vec4s of (tap, input channel) of both operands into workgroup memory a round;
-// one invocation multiplies TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N apart) in
-// registers. Grid: pixel tiles times channel tiles, channels first, folded over x and y.
+// times BLOCK_N vec4s of channels: it brings BLOCK_D vec4s of (tap, input channel) of both operands into workgroup
+// memory a round; one invocation multiplies TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N
+// apart) in registers. Grid: pixel tiles times channel tiles, channels first, folded over x and y.
 // Software adapters have no use for workgroup memory: conv2d_fwd.wgsl.
 //#include "activation.wgsl"
 const TILE_M = 8u;
@@ -45,13 +45,13 @@ struct Uniforms {
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
 @group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [K / 4]; the filter where there is none
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [N, Ho, Wo, K / 4]; the filter where there is none
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [N, Ho, Wo, K / 4]; else the filter
 @group(0) @binding(4) var<storage, read> alpha: array<vec4<f32>>; // [K / 4] of prelu; the filter where there is none
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
-var<workgroup> x_block: array<vec4<f32>, BLOCK_M * (BLOCK_D + 1u)>; // [BLOCK_M, BLOCK_D], a vec4 of input channels each
-var<workgroup> f_block: array<vec4<f32>, 4u * BLOCK_D * BLOCK_N>; // [4 BLOCK_D, BLOCK_N], a vec4 of output channels each
+var<workgroup> x_block: array<vec4<f32>, BLOCK_M * (BLOCK_D + 1u)>; // [BLOCK_M, BLOCK_D], vec4s of input channels
+var<workgroup> f_block: array<vec4<f32>, 4u * BLOCK_D * BLOCK_N>; // [4 BLOCK_D, BLOCK_N], vec4s of output channels
 
 @compute @workgroup_size(THREADS)
 fn main(

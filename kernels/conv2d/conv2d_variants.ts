@@ -29,7 +29,7 @@ export function sizesOf(g: Conv2dGeometry): Record<string, number> {
 }
 
 /**
- * A shader and its tile constants. `subgroup`: registers and subgroupBroadcast, for software adapters;
+ * A shader and its tile constants. `subgroup`: registers and subgroup operations, for software adapters;
  * `subgroup_pixels`: the same with the pixels over the lanes (dFilter alone); `workgroup`: tiles in workgroup memory, for GPUs.
  */
 export interface Conv2dVariant {
@@ -58,6 +58,8 @@ const FILTER_TILES = [[2, 8, 2], [4, 4, 2], [1, 4, 8]] as const;
 const PIXEL_TILES = [[4, 4, 2], [1, 4, 2]] as const;
 /** The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round. */
 const BLOCKS = [[8, 2, 64, 16, 2], [8, 2, 128, 16, 2], [4, 1, 64, 16, 4], [4, 1, 32, 8, 4]] as const;
+/** The smallest of them, for layers with few pixels and channels. */
+const SMALL_BLOCK = BLOCKS[3];
 /** dFilter: TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P. */
 const FILTER_BLOCKS = [[2, 2, 16, 16, 8], [2, 2, 16, 16, 16], [1, 1, 16, 16, 8], [1, 1, 8, 8, 16]] as const;
 
@@ -114,14 +116,18 @@ function subgroupVariants(pass: Conv2dPass, g: Conv2dGeometry, lanes: number) {
   ];
 }
 
-function workgroupVariants(pass: Conv2dPass): Conv2dVariant[] {
+function workgroupVariants(pass: Conv2dPass, g: Conv2dGeometry): Conv2dVariant[] {
   if (pass === "backwardFilter") {
     return FILTER_BLOCKS.map(([TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P]) => ({
       kind: "workgroup",
       constants: { TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P },
     }));
   }
-  return BLOCKS.map(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D]) => ({
+  const { rows, columns } = gemmOf(pass, g);
+  const [, , blockRows, blockColumns] = BLOCKS[0];
+  const fills = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) >= GPU_WORKGROUPS / 4;
+  const blocks = fills ? BLOCKS : [SMALL_BLOCK, ...BLOCKS.filter((block) => block !== SMALL_BLOCK)];
+  return blocks.map(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D]) => ({
     kind: "workgroup",
     constants: { TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D },
   }));
@@ -137,7 +143,7 @@ export function candidates(pass: Conv2dPass, g: Conv2dGeometry, adapter: Adapter
   const lanes = lanesOf(adapter);
   const ranked = lanes === 0 ? [] : subgroupVariants(pass, g, lanes).sort((a, b) => a.time - b.time);
   const subgroup = ranked.map(({ variant }) => variant);
-  const workgroup = workgroupVariants(pass);
+  const workgroup = workgroupVariants(pass, g);
   return adapter.software ? [...subgroup, ...workgroup] : [...workgroup, ...subgroup];
 }
 

@@ -1,5 +1,6 @@
-// g[t, c, k] = f[t, c, k] scale[k], bias[k] = beta[k] - mean[k] scale[k], scale[k] = gamma[k] / sqrt(variance[k] + epsilon):
-// a convolution with g and bias is the convolution with f followed by inference batch norm.
+// g[t, c, k] = f[t, c, k] scale[k], bias[k] = beta[k] - mean[k] scale[k]
+// with scale[k] = gamma[k] / sqrt(variance[k] + epsilon): a convolution with g and bias is the convolution with f
+// followed by inference batch norm.
 //
 // One invocation: an element (four output channels where K is a multiple of 4, else one) of a block of rows; the first
 // block writes the bias. Grid: blocks * elements of a row, folded over x and y.

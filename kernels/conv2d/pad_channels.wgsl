@@ -1,5 +1,5 @@
-// y[m, c] = x[m, c], and 0 where x has no channel c: rows of a multiple of 4 channels, as the convolution's kernels read
-// them. One invocation writes four channels of a row. Grid: rows * groups of four, folded over x and y.
+// y[m, c] = x[m, c], and 0 where x has no channel c: rows of a multiple of 4 channels, as the convolution's kernels
+// read them. One invocation writes four channels of a row. Grid: rows * groups of four, folded over x and y.
 struct Uniforms {
   rows: u32, // M
   channels: u32, // C

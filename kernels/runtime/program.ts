@@ -119,7 +119,11 @@ function isInput(input: TensorInfo | Input): input is Input {
 }
 
 /** @throws {RangeError} for what WebGPU would refuse, naming the shader */
-function check({ shader, outputs, workgroups }: Dispatch, inputs: readonly Input[], most: number): void {
+function check(
+  { shader, outputs, workgroups }: Dispatch,
+  inputs: readonly Input[],
+  { maxComputeWorkgroupsPerDimension: most, maxStorageBufferBindingSize: mostBytes }: GPUSupportedLimits,
+): void {
   if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
     throw new RangeError(
       `Cannot run ${shader.file}: it has [${workgroups}] workgroups; expected 1 to ${most} in each dimension`,
@@ -136,21 +140,37 @@ function check({ shader, outputs, workgroups }: Dispatch, inputs: readonly Input
       `Cannot run ${shader.file}: a uniform window has ${size} bytes; expected at most ${WINDOW_BYTES}`,
     );
   }
+  const written = outputs.map((output) => ({
+    ...output,
+    tensor: "inPlace" in output ? output.inPlace : output,
+  }));
+  for (
+    const { tensor, offset = 0, size = 4 * tf.util.sizeFromShape(tensor.shape) - offset } of [
+      ...inputs,
+      ...written,
+    ]
+  ) {
+    if (size <= mostBytes) continue;
+    throw new RangeError(
+      `Cannot run ${shader.file}: a tensor of shape [${tensor.shape}] takes ${size} bytes; expected at most the ` +
+        `${mostBytes} that this adapter binds at once`,
+    );
+  }
 }
 
 /**
  * Records a dispatch.
  *
  * @returns the outputs, in order; an in-place one is the given tensor
- * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, or
- * a uniform window beyond 64 KiB; {TypeError} for uniforms that are not the struct's
+ * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, a
+ * tensor beyond what the adapter binds, or a uniform window beyond 64 KiB; {TypeError} for uniforms that are not the struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
   const { device } = internals;
   const inputs = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
   // All that may throw comes before the first buffer is taken.
-  check(dispatch, inputs, device.limits.maxComputeWorkgroupsPerDimension);
+  check(dispatch, inputs, device.limits);
   const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
   const bytes = packUniforms(dispatch.shader.file, uniforms, dispatch.uniforms ?? {});
   const outputs = dispatch.outputs.map((output): TensorInfo =>
