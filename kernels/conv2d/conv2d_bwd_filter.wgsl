@@ -3,13 +3,13 @@
 //
 // GEMM with rows R S C, columns K and N Ho Wo long sums. One invocation computes 4 TILE_C input channels of one tap
 // times TILE_K vec4s of output channels in registers; a workgroup is one subgroup of LANES invocations, which share
-// UNROLL pixels a round: each loads a part of dy's vec4s, and subgroupShuffle from a constant lane hands it round. Every
-// invocation sums all pixels in order. Grid: tiles of (tap, input channels) times output channel tiles, output channels
-// first, folded over x and y. Needs the feature "subgroups". For software adapters, where taps and channels fill the
-// lanes; else conv2d_bwd_filter_pixels.wgsl.
+// UNROLL pixels a round: each loads a part of dy's vec4s, and subgroupShuffle from a constant lane hands it round.
+// Every invocation sums all pixels in order. Grid: tiles of (tap, input channels) times output channel tiles, output
+// channels first, folded over x and y. Needs the feature "subgroups". For software adapters, where taps and channels
+// fill the lanes; else conv2d_bwd_filter_pixels.wgsl.
 //
-// Measured on lavapipe 22.3.6: two pixels a round instead of one save 10 to 40 %, since a sum is read and written once;
-// four are slower again in the 8x32 tile (the registers spill).
+// Measured on lavapipe 22.3.6: two pixels a round instead of one save 10 to 40 %, since a sum is read and written
+// once; four are slower again in the 8x32 tile (the registers spill).
 const TILE_C = 2u;
 const TILE_K = 8u;
 const UNROLL = 2u; // pixels a round

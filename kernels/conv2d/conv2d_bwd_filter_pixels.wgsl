@@ -1,10 +1,11 @@
 // df[r, s, c, k] = sum over n, ho, wo of
 //   x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] dy[n, ho, wo, k]
 //
-// The gradient of the filter where there are many pixels and few taps and channels. A workgroup, which is one subgroup of
-// LANES invocations, computes 4 TILE_C input channels of one tap times TILE_K vec4s of output channels. Each lane sums every
-// LANES-th pixel; subgroupAdd then adds the lanes, so no second dispatch is needed. Grid: taps times input channel
-// tiles times output channel tiles, output channels first, folded over x and y. Needs the feature "subgroups".
+// The gradient of the filter where there are many pixels and few taps and channels. A workgroup, which is one
+// subgroup of LANES invocations, computes 4 TILE_C input channels of one tap times TILE_K vec4s of output channels.
+// Each lane sums every LANES-th pixel; subgroupAdd then adds the lanes, so no second dispatch is needed. Grid: taps
+// times input channel tiles times output channel tiles, output channels first, folded over x and y. Needs the feature
+// "subgroups".
 const TILE_C = 4u;
 const TILE_K = 4u;
 const UNROLL = 2u; // pixels of a lane a round

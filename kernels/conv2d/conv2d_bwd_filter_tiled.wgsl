@@ -2,10 +2,10 @@
 //   x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] dy[n, ho, wo, k]
 //
 // For GPUs: GEMM with rows R S C, columns K and N Ho Wo long sums. A workgroup computes BLOCK_C vec4s of (tap, input
-// channel) times BLOCK_K vec4s of output channels over one chunk of the pixels, BLOCK_P pixels a round through workgroup
-// memory; one invocation multiplies TILE_C vec4s (BLOCK_C / TILE_C apart) by TILE_K vec4s (BLOCK_K / TILE_K apart) in
-// registers. The chunks' sums are added in order by sum_parts.wgsl. Grid: x and y = row tiles times column tiles,
-// columns first, z = chunks.
+// channel) times BLOCK_K vec4s of output channels over one chunk of the pixels, BLOCK_P pixels a round through
+// workgroup memory; one invocation multiplies TILE_C vec4s (BLOCK_C / TILE_C apart) by TILE_K vec4s (BLOCK_K / TILE_K
+// apart) in registers. The chunks' sums are added in order by sum_parts.wgsl. Grid: x and y = row tiles times column
+// tiles, columns first, z = chunks.
 const TILE_C = 2u;
 const TILE_K = 2u;
 const BLOCK_C = 16u;

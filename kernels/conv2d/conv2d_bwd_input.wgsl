@@ -2,12 +2,12 @@
 //   dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
 // over the taps at which both divisions are exact.
 //
-// The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input channels,
-// and the lanes share the filter by subgroupShuffle. The filter is read as it lies: registers turn the blocks of [c, k],
-// which costs nothing. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps
-// count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y = pixel tiles of a
-// phase times channel tiles, channels first, z = phases. Needs the feature "subgroups". For software adapters;
-// conv2d_bwd_input_tiled.wgsl is for GPUs.
+// The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input
+// channels, and the lanes share the filter by subgroupShuffle. The filter is read as it lies: registers turn the
+// blocks of [c, k], which costs nothing. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in
+// which the same taps count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y
+// = pixel tiles of a phase times channel tiles, channels first, z = phases. Needs the feature "subgroups". For
+// software adapters; conv2d_bwd_input_tiled.wgsl is for GPUs.
 const TILE_M = 8u;
 const TILE_N = 8u;
 const LANES = 8u;

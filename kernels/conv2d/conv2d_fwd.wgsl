@@ -2,15 +2,16 @@
 //   sum over r, s, c of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] f[r, s, c, k])
 //
 // Implicit GEMM: M = N Ho Wo rows, K columns, R S C long sums. One invocation computes TILE_M pixels times TILE_N
-// vec4s of channels in registers; a workgroup is one subgroup of LANES invocations. The lanes share the channels: each
-// loads a part of the filter's 4 x TILE_N block and hands it round (subgroupShuffle from a constant lane is a broadcast).
-// No workgroup memory, barrier or branch. Grid: pixel tiles times channel tiles, channels first, folded over x and y.
-// Needs the feature "subgroups" (naga takes no `enable`). For software adapters; GPUs: conv2d_fwd_tiled.wgsl.
+// vec4s of channels in registers; a workgroup is one subgroup of LANES invocations. The lanes share the channels:
+// each loads a part of the filter's 4 x TILE_N block and hands it round (subgroupShuffle from a constant lane is a
+// broadcast). No workgroup memory, barrier or branch. Grid: pixel tiles times channel tiles, channels first, folded
+// over x and y. Needs the feature "subgroups" (naga takes no `enable`). For software adapters; GPUs:
+// conv2d_fwd_tiled.wgsl.
 //
-// Measured on lavapipe 22.3.6, two cores, [6144, 512] x [512, 64], GFLOP/s: 8x32 tile 53, 16x16 45, 12x16 44, 8x16 34,
-// 16x8 30; the filter through uniform windows of 64 KiB: 16x16 31, 8x32 21; from a storage buffer: 15. Stepping through the
-// pixels without divisions and storing without branches: 1.3 to 1.8 times faster on ResNet50's small layers.
-// Dead end: two vec4s of input channels a round (the registers spill).
+// Measured on lavapipe 22.3.6, two cores, [6144, 512] x [512, 64], GFLOP/s: 8x32 tile 53, 16x16 45, 12x16 44, 8x16
+// 34, 16x8 30; the filter through uniform windows of 64 KiB: 16x16 31, 8x32 21; from a storage buffer: 15. Stepping
+// through the pixels without divisions and storing without branches: 1.3 to 1.8 times faster on ResNet50's small
+// layers. Dead end: two vec4s of input channels a round (the registers spill).
 //#include "activation.wgsl"
 const TILE_M = 8u;
 const TILE_N = 8u;

@@ -1,5 +1,5 @@
-// y[m, c] = x[m, c]: rows without the channels that fill them to a multiple of 4. One invocation copies four channels of
-// a row. Grid: rows * groups of four, folded over x and y.
+// y[m, c] = x[m, c]: rows without the channels that fill them to a multiple of 4. One invocation copies four channels
+// of a row. Grid: rows * groups of four, folded over x and y.
 struct Uniforms {
   rows: u32, // M
   channels: u32, // C

@@ -1,5 +1,6 @@
 // y[m, c] = x[m, c] for c < 3, y[m, 3] = 0: images as the convolution's kernels read them. One invocation copies four
-// pixels, three vec4s to four (lavapipe 22.3: a third of pad_channels.wgsl's time). Grid: pixels / 4, folded over x and y.
+// pixels, three vec4s to four (lavapipe 22.3: a third of pad_channels.wgsl's time). Grid: pixels / 4, folded over x
+// and y.
 struct Uniforms {
   quads: u32, // M / 4
 }

@@ -238,6 +238,14 @@ Deno.test("what WebGPU would refuse is refused at once, naming the shader", () =
   assertThrows(dispatch(4, [0]), RangeError, "it has [0] workgroups; expected 1 to 65535 in each dimension");
   assertThrows(dispatch(4, [1, 65536]), RangeError, "it has [1,65536] workgroups");
   assertThrows(dispatch(4, [1.5]), RangeError, "it has [1.5] workgroups");
+  const most = backendInternals().device.limits.maxStorageBufferBindingSize;
+  assertThrows(
+    dispatch(most / 4 + 1, [1]),
+    RangeError,
+    `a tensor of shape [${most / 4 + 1}] takes ${
+      most + 4
+    } bytes; expected at most the ${most} that this adapter binds`,
+  );
   const { row: _, ...missing } = uniforms;
   assertThrows(
     dispatch(4, [1], missing),
