@@ -38,6 +38,8 @@ export interface GruDirectionWeights {
 export interface GruOptions {
   /** [layers * directions, B, G], layer 0 forwards, layer 0 backwards, layer 1 ...; zeros by default */
   readonly initialState?: tf.Tensor3D;
+  /** most clips whose tensors are on the device at a time; by default what the adapter can bind */
+  readonly clipsAtOnce?: number;
 }
 
 /** The inputs of the layer's kernel: x, four weights a direction, and the initial state if there is one. */
@@ -167,7 +169,7 @@ function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: n
 }
 
 /** Clips whose largest tensor still fits a binding. */
-function clipsAtOnce(x: tf.Tensor3D, hidden: number, directions: number): number {
+function bindableClips(x: tf.Tensor3D, hidden: number, directions: number): number {
   const limit = backendInternals().device.limits.maxStorageBufferBindingSize;
   const [, frames, depth] = x.shape;
   const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
@@ -197,16 +199,16 @@ function runLayers(
 function allLayers(
   x: tf.Tensor3D,
   weights: readonly (readonly GruDirectionWeights[])[],
-  { initialState }: GruOptions,
+  { initialState, clipsAtOnce = Infinity }: GruOptions,
 ): tf.Tensor4D[] {
-  checkGru(x, weights, initialState);
+  checkGru(x, weights, initialState, clipsAtOnce);
   const [clips, frames] = x.shape;
   const directions = weights[0].length;
   const hidden = weights[0][0].hiddenWeight.shape[0];
   const padded = 4 * Math.ceil(hidden / 4);
   const filled = weights.map((layer, l) => layer.map((w) => padWeights(w, padded, l === 0 ? 0 : directions)));
   const state = initialState && padLast(initialState, padded) as tf.Tensor3D;
-  const most = clipsAtOnce(x, padded, directions);
+  const most = Math.min(clipsAtOnce, bindableClips(x, padded, directions));
   const parts: tf.Tensor3D[][] = [];
   for (let first = 0; first < clips; first += most) {
     const count = Math.min(most, clips - first);

@@ -43,6 +43,8 @@ const SPLIT: ShaderFile = { file: "gru/gru_split.wgsl", source: splitSource };
 
 /** Invocations of a workgroup: the lanes of a software adapter's vector. */
 const LANES = 8;
+/** Time of a lane-wise load of a vec4, in multiply-adds of a vector (lavapipe 22.3: about 12 ns and 0.4 ns). */
+const LOAD = 25;
 /** Workgroups that run at the same time on the smallest software adapter. */
 const CORES = 2;
 /** Up to here U stays in a core's cache, and what a step's dispatch costs outweighs the units being one workgroup's. */
@@ -128,27 +130,34 @@ export interface GruLayerResult {
   readonly hiddenWeight: TensorInfo;
 }
 
-/** The faster tiles for an adapter and a number of clips. */
+/** The number of clips a tile for which all tiles together take the least time. */
+function cheapest(clips: number, sizes: readonly number[], timeOf: (size: number) => number): number {
+  const time = (size: number) => Math.ceil(clips / size) * timeOf(size);
+  return sizes.reduce((best, size) => time(size) < time(best) ? size : best);
+}
+
+/** The faster tiles for an adapter and a shape. */
 export function chooseGruTiles(
   { clips, hidden, directions }: GruGeometry,
-  { software, subgroupSize }: AdapterTraits = currentTraits(),
+  { software, subgroupSize }: AdapterTraits = adapterTraits(backendInternals().device),
 ): GruTiles {
   const units = hidden / 4;
   const fused = hidden <= FUSED_HIDDEN;
   const lanes = Math.min(LANES, subgroupSize);
-  if (software && lanes > 0) {
-    if (!fused) {
-      const few = clips <= 8;
-      return {
-        forward: subgroupTile(few ? 8 : 24, 1, lanes),
-        backward: subgroupTile(few ? 8 : 16, 2, lanes),
-      };
-    }
-    const rows = [16, 8].find((rows) => Math.ceil(clips / rows) * directions >= CORES) ?? 4;
-    const tile = subgroupTile(rows, 1, lanes, Math.ceil(units / lanes), true);
+  if (!software || lanes === 0) {
+    const tile = fused ? workgroupTile(1, units, Math.ceil(64 / units), 2, true) : workgroupTile(2, 8, 8, 4);
     return { forward: tile, backward: tile };
   }
-  const tile = fused ? workgroupTile(1, units, Math.ceil(64 / units), 2, true) : workgroupTile(2, 8, 8, 4);
+  const load = (rows: number, vectors: number) => LOAD * (vectors + Math.ceil(rows / lanes));
+  if (!fused) {
+    return {
+      forward: subgroupTile(cheapest(clips, [8, 16, 24], (rows) => load(rows, 12) + 48 * rows), 1, lanes),
+      backward: subgroupTile(cheapest(clips, [8, 16], (rows) => load(rows, 8) + 32 * rows), 2, lanes),
+    };
+  }
+  const busy = (rows: number) => Math.ceil(clips / rows) * directions >= CORES;
+  const rows = clips <= 4 ? 4 : busy(16) ? 16 : 8;
+  const tile = subgroupTile(rows, 1, lanes, Math.ceil(units / lanes), true);
   return { forward: tile, backward: tile };
 }
 

@@ -26,6 +26,7 @@ export function checkGru(
   x: TensorInfo,
   weights: readonly (readonly Weights[])[],
   initialState: TensorInfo | undefined,
+  clipsAtOnce: number,
 ): void {
   if (x.shape.length !== 3 || x.shape.some((size) => size === 0)) {
     throw new RangeError(
@@ -63,5 +64,8 @@ export function checkGru(
   });
   if (initialState !== undefined) {
     requireTensor("initialState", initialState, [weights.length * directions, clips, hidden]);
+  }
+  if (!(clipsAtOnce >= 1)) {
+    throw new RangeError(`Cannot run gru: clipsAtOnce is ${clipsAtOnce}; expected 1 or more`);
   }
 }

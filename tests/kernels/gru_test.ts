@@ -1,20 +1,24 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { assertEquals, assertLess, assertThrows } from "@std/assert";
+import { assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
-import { gru, type GruDirectionWeights, gruWithFinalState } from "../../kernels/gru/gru.ts";
+import { gru, type GruDirectionWeights, type GruOptions } from "../../kernels/gru/gru.ts";
 import { EDGE_CASES, type GruCase, MODEL_CASES, toleranceOf } from "../../kernels/gru/gru_cases.ts";
-import { type GruGeometry, gruLayerForward, type GruTile } from "../../kernels/gru/gru_layer.ts";
 import {
+  chooseGruTiles,
+  type GruGeometry,
   gruLayerBackwardInput,
   gruLayerBackwardSteps,
+  gruLayerForward,
+  type GruTile,
   subgroupTile,
   workgroupTile,
 } from "../../kernels/gru/gru_layer.ts";
 import { gruLayerBackwardRef, gruLayerRef, type GruRefWeights } from "../../kernels/gru/gru_ref.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { observeDispatches, release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 
@@ -37,12 +41,12 @@ function draw(shape: number[], bound = 1): Drawn {
 
 const toTensor = <T extends tf.Tensor>({ values, shape }: Drawn) => tf.tensor(values, shape) as T;
 
-/** Inputs of a layer, with weights as small as a network's. */
-function drawLayer({ geometry, initialState }: GruCase) {
+/** Inputs of a layer, with weights as small as a network's, or `scale` times that. */
+function drawLayer({ geometry, initialState }: GruCase, scale = 1) {
   const { clips, frames, depth, hidden, directions } = geometry;
-  const bound = 1 / Math.sqrt(hidden);
+  const bound = scale / Math.sqrt(hidden);
   const weights = Array.from({ length: directions }, () => ({
-    inputWeight: draw([depth, 3 * hidden], 1 / Math.sqrt(depth)),
+    inputWeight: draw([depth, 3 * hidden], scale / Math.sqrt(depth)),
     hiddenWeight: draw([hidden, 3 * hidden], bound),
     inputBias: draw([3 * hidden], bound),
     hiddenBias: draw([3 * hidden], bound),
@@ -70,8 +74,8 @@ function reference({ x, weights, initial, dy }: DrawnLayer, geometry: GruGeometr
   return results;
 }
 
-/** y and every gradient of the public function through tfjs's tape, by name. */
-async function throughTape({ x, weights, initial, dy }: DrawnLayer) {
+/** y and every gradient of the public function through tfjs's tape, by name; nothing may leak. */
+async function throughTape({ x, weights, initial, dy }: DrawnLayer, options: GruOptions = {}) {
   const drawn = [x, ...weights.flatMap((w) => NAMES.map((name) => w[name])), ...(initial ? [initial] : [])];
   const names = [
     "x",
@@ -80,40 +84,45 @@ async function throughTape({ x, weights, initial, dy }: DrawnLayer) {
   ];
   const inputs = drawn.map(toTensor);
   const dyTensor = toTensor(dy);
-  const layer = (tensors: tf.Tensor[]) => {
+  const layer = (...tensors: tf.Tensor[]) => {
     const directions = weights.map((_, i) =>
       Object.fromEntries(NAMES.map((name, n) => [name, tensors[1 + 4 * i + n]]))
     ) as unknown as GruDirectionWeights[];
-    const state = initial && tensors.at(-1) as tf.Tensor3D;
-    return gru(tensors[0] as tf.Tensor3D, [directions], { initialState: state });
+    const initialState = initial && tensors.at(-1) as tf.Tensor3D;
+    return gru(tensors[0] as tf.Tensor3D, [directions], { ...options, initialState });
   };
   const before = tf.memory().numTensors;
-  const { y, gradients } = withPoisonedOutputs(() => ({
-    y: layer(inputs),
-    gradients: tf.grads((...tensors: tf.Tensor[]) => layer(tensors))(inputs, dyTensor),
-  }));
-  assertEquals(tf.memory().numTensors, before + 1 + gradients.length);
-  const values = await Promise.all([y, ...gradients].map((tensor) => tensor.data<"float32">()));
-  tf.dispose([y, ...gradients, ...inputs, dyTensor]);
+  const results = withPoisonedOutputs(() => [layer(...inputs), ...tf.grads(layer)(inputs, dyTensor)]);
+  assertEquals(tf.memory().numTensors, before + results.length);
+  const values = await Promise.all(results.map((tensor) => tensor.data<"float32">()));
+  tf.dispose([...results, ...inputs, dyTensor]);
   return Object.fromEntries(["y", ...names].map((name, i) => [name, values[i]]));
 }
 
-for (const testCase of [...EDGE_CASES, ...MODEL_CASES]) {
-  Deno.test(`gru: ${testCase.name}`, async () => {
-    const drawn = drawLayer(testCase);
-    const actual = await throughTape(drawn);
-    const expected = reference(drawn, testCase.geometry);
-    assertEquals(Object.keys(actual), Object.keys(expected));
-    for (const [name, values] of Object.entries(expected)) {
-      compare(
-        `gru ${testCase.name}, ${name} (seed ${seed})`,
-        actual[name],
-        values,
-        toleranceOf(testCase.geometry),
-      );
-    }
-  });
+async function check(testCase: GruCase, options?: GruOptions, scale?: number) {
+  const { name: caseName, geometry } = testCase;
+  const drawn = drawLayer(testCase, scale);
+  const actual = await throughTape(drawn, options);
+  const expected = reference(drawn, geometry);
+  assertEquals(Object.keys(actual), Object.keys(expected));
+  for (const [name, values] of Object.entries(expected)) {
+    compare(`gru ${caseName}, ${name} (seed ${seed})`, actual[name], values, toleranceOf(geometry));
+  }
 }
+
+for (const testCase of [...EDGE_CASES, ...MODEL_CASES]) {
+  Deno.test(`gru: ${testCase.name}`, () => check(testCase));
+}
+
+Deno.test("gru: clips in parts give the same", async () => {
+  const geometry: GruGeometry = { clips: 5, frames: 3, depth: 4, hidden: 6, directions: 2 };
+  await check({ name: "in parts", geometry, initialState: true }, { clipsAtOnce: 2 });
+});
+
+Deno.test("gru: gates far into saturation stay finite", async () => {
+  const geometry: GruGeometry = { clips: 4, frames: 3, depth: 4, hidden: 8, directions: 1 };
+  await check({ name: "saturated", geometry, initialState: true }, {}, 1000);
+});
 
 async function read(info: TensorInfo): Promise<Float32Array> {
   const tensor = tf.engine().makeTensorFromTensorInfo(info);
@@ -122,47 +131,164 @@ async function read(info: TensorInfo): Promise<Float32Array> {
   return values;
 }
 
-/** Runs a layer's dispatches with given tiles; the gradients of x and of the initial state depend on every step. */
+/** Runs a layer's dispatches with a tile; the gradients of x and of the initial state depend on every step. */
 async function checkTile(testCase: GruCase, tile: GruTile) {
   const { geometry } = testCase;
   const drawn = drawLayer(testCase);
-  const tensors = (d: Drawn | undefined) => d && toTensor(d);
-  const x = toTensor(drawn.x);
-  const dy = toTensor(drawn.dy);
-  const initial = tensors(drawn.initial);
+  const [x, dy, initial] = [drawn.x, drawn.dy, drawn.initial!].map(toTensor);
   const weights = drawn.weights.map((w) =>
     Object.fromEntries(NAMES.map((name) => [name, toTensor(w[name])])) as unknown as GruDirectionWeights
   );
   const saved = withPoisonedOutputs(() => gruLayerForward(x, weights, initial, geometry, tile));
-  const d = withPoisonedOutputs(() =>
-    gruLayerBackwardSteps(dy, saved, geometry, initial !== undefined, tile)
-  );
+  const d = withPoisonedOutputs(() => gruLayerBackwardSteps(dy, saved, geometry, true, tile));
   const dx = gruLayerBackwardInput(d.dProjected, saved.inputWeight, geometry);
   const expected = reference(drawn, geometry);
-  const results = { y: saved.y, x: dx, ...(d.dInitialState ? { initialState: d.dInitialState } : {}) };
-  for (const [name, info] of Object.entries(results)) {
-    const label = `gru ${testCase.name} with ${JSON.stringify(tile)}, ${name} (seed ${seed})`;
+  for (const [name, info] of Object.entries({ y: saved.y, x: dx, initialState: d.dInitialState! })) {
+    const label = `gru with ${tile.kind} ${JSON.stringify(tile.constants)}, ${name} (seed ${seed})`;
     compare(label, await read(info), expected[name], toleranceOf(geometry));
   }
   [saved.gates, saved.previous, saved.inputWeight, saved.hiddenWeight, d.dProjected, d.dRecurrent].forEach(
     release,
   );
-  tf.dispose([x, dy, initial ?? [], weights as unknown as tf.TensorContainer]);
+  tf.dispose([x, dy, initial, ...weights.flatMap((w) => Object.values(w))]);
 }
 
 Deno.test("gru: every tile constant of both variants, steps apart and fused", async () => {
   const geometry: GruGeometry = { clips: 5, frames: 3, depth: 4, hidden: 20, directions: 2 };
   const testCase = { name: "tiles", geometry, initialState: true };
   const tiles = [
-    ...[[1, 1], [3, 1], [1, 2], [9, 3]].map(([clips, units]) => subgroupTile(clips, units)),
+    subgroupTile(1, 1),
+    subgroupTile(3, 2),
+    subgroupTile(9, 1),
     subgroupTile(2, 1, 8, 2),
-    subgroupTile(3, 1, 8, 1, true),
-    subgroupTile(8, 2, 8, 2, true),
+    subgroupTile(2, 1, 8, 1, true),
+    subgroupTile(1, 2, 8, 2, true),
     workgroupTile(1, 1, 2, 1),
-    workgroupTile(2, 2, 1, 3),
-    workgroupTile(1, 4, 3, 2),
-    workgroupTile(3, 5, 2, 4, true),
-    workgroupTile(1, 8, 3, 2, true),
+    workgroupTile(2, 4, 1, 3),
+    workgroupTile(3, 5, 2, 2, true),
+    workgroupTile(1, 8, 3, 4, true),
   ];
   for (const tile of tiles) await checkTile(testCase, tile);
+});
+
+Deno.test("gru: fused steps want a workgroup that holds all units", () => {
+  const geometry: GruGeometry = { clips: 1, frames: 2, depth: 4, hidden: 36, directions: 1 };
+  const drawn = drawLayer({ name: "too many units", geometry, initialState: false });
+  const x = toTensor(drawn.x);
+  const weights = drawn.weights.map((w) =>
+    Object.fromEntries(NAMES.map((name) => [name, toTensor(w[name])])) as unknown as GruDirectionWeights
+  );
+  const run = () => gruLayerForward(x, weights, undefined, geometry, subgroupTile(1, 1, 8, 1, true));
+  assertThrows(run, RangeError, "expected all 9 to fuse steps");
+  tf.dispose([x, ...weights.flatMap((w) => Object.values(w))]);
+});
+
+Deno.test("gru: the choice of tiles fits every number of units and adapter", () => {
+  for (const software of [true, false]) {
+    for (const hidden of [4, 8, 48, 64, 128, 132, 768, 1024]) {
+      const geometry: GruGeometry = { clips: 32, frames: 9, depth: 4, hidden, directions: 2 };
+      for (
+        const tile of Object.values(chooseGruTiles(geometry, { software, subgroupSize: software ? 8 : 32 }))
+      ) {
+        assertEquals(tile.kind, software ? "subgroup" : "workgroup");
+        if (tile.fused) assertLessOrEqual(hidden / 4, tile.units);
+        const { TILE_M, UNITS, GROUPS, DEPTH } = tile.constants as Record<string, number>;
+        if (software) continue;
+        // What WebGPU guarantees: 256 invocations and 16 KiB of workgroup memory.
+        assertLessOrEqual(UNITS * GROUPS, 256);
+        const vectors = GROUPS * TILE_M * DEPTH + Math.max(12 * DEPTH * UNITS, 4 * UNITS * (DEPTH + 1));
+        assertLessOrEqual(16 * vectors, 16384);
+      }
+    }
+  }
+});
+
+Deno.test("gru: two layers of 9 frames take at most 60 dispatches, forward and backward, with tfjs's own", () => {
+  for (const [hidden, directions, most] of [[8, 1, 14], [8, 2, 24], [132, 1, 60], [132, 2, 60]]) {
+    const shapes = Array.from({ length: 2 * directions }, (_, i) => [
+      [i < directions ? 8 : directions * hidden, 3 * hidden],
+      [hidden, 3 * hidden],
+      [3 * hidden],
+      [3 * hidden],
+    ]).flat();
+    const inputs = [[2, 9, 8], ...shapes].map((shape) => toTensor(draw(shape, 0.1)));
+    const network = (...[x, ...tensors]: tf.Tensor[]) => {
+      const weights = Array.from({ length: 2 * directions }, (_, i) =>
+        Object.fromEntries(
+          NAMES.map((name, n) => [name, tensors[4 * i + n]]),
+        )) as unknown as GruDirectionWeights[];
+      return gru(x as tf.Tensor3D, [weights.slice(0, directions), weights.slice(directions)]);
+    };
+    const dy = tf.ones([2, 9, directions * hidden]);
+    tf.dispose(tf.grads(network)(inputs, dy)); // brings the inputs to the device
+    const { ours, stock, copies, value } = countDispatches(() => tf.grads(network)(inputs, dy));
+    assertLessOrEqual(ours + stock + copies, most, `G ${hidden}, ${directions} directions`);
+    tf.dispose([...value, ...inputs, dy]);
+  }
+});
+
+Deno.test("gru: the reference's gradients are those of central differences", () => {
+  const geometry: GruGeometry = { clips: 2, frames: 3, depth: 3, hidden: 4, directions: 2 };
+  const drawn = drawLayer({ name: "gradcheck", geometry, initialState: true });
+  const expected = reference(drawn, geometry);
+  const values: Record<string, Float64Array> = {
+    x: Float64Array.from(drawn.x.values),
+    initialState: Float64Array.from(drawn.initial!.values),
+  };
+  drawn.weights.forEach((w, i) =>
+    NAMES.forEach((name) => values[`${name} ${i}`] = Float64Array.from(w[name].values))
+  );
+  const loss = (changed: Record<string, Float64Array>) => {
+    const all = { ...values, ...changed };
+    const weights = [0, 1].map((i) =>
+      Object.fromEntries(NAMES.map((name) => [name, all[`${name} ${i}`]])) as unknown as GruRefWeights
+    );
+    const y = gruLayerRef(all.x, weights, all.initialState, geometry);
+    return y.reduce((sum, value, i) => sum + value * drawn.dy.values[i], 0);
+  };
+  for (const [name, at] of Object.entries(values)) {
+    gradcheck(`gru ${name} (seed ${seed})`, (changed) => loss({ [name]: changed }), at, expected[name]);
+  }
+});
+
+Deno.test("gru: shapes and types that do not fit are refused by name", () => {
+  const ones = (...shape: number[]) => tf.ones(shape);
+  const weights = (depth: number, hidden: number, change: object = {}) => ({
+    inputWeight: ones(depth, 3 * hidden),
+    hiddenWeight: ones(hidden, 3 * hidden),
+    inputBias: ones(3 * hidden),
+    hiddenBias: ones(3 * hidden),
+    ...change,
+  } as GruDirectionWeights);
+  const refuse = (x: tf.Tensor, w: GruDirectionWeights[][], options: GruOptions, part: string) =>
+    assertThrows(() => gru(x as tf.Tensor3D, w, options), RangeError, part);
+  tf.tidy(() => {
+    const x = ones(2, 3, 5);
+    const fit = weights(5, 4);
+    refuse(ones(2, 3), [[fit]], {}, "Cannot run gru: x has shape [2, 3]; expected [B, T, D]");
+    refuse(tf.zeros([2, 0, 5]), [[fit]], {}, "x has shape [2, 0, 5]");
+    refuse(x, [], {}, "0 layers");
+    refuse(x, [[fit, fit, fit]], {}, "3 directions");
+    refuse(
+      x,
+      [[weights(6, 4)]],
+      {},
+      "inputWeight of layer 0, direction 0 has shape [6, 12]; expected [5, 12]",
+    );
+    refuse(x, [[fit], [fit]], {}, "inputWeight of layer 1, direction 0 has shape [5, 12]; expected [4, 12]");
+    refuse(x, [[fit, fit], [weights(8, 4)]], {}, "layer 1 has 1 directions; expected 2");
+    refuse(x, [[weights(5, 4, { hiddenWeight: ones(4, 8) })]], {}, "has shape [4, 8]; expected [4, 12]");
+    refuse(
+      x,
+      [[weights(5, 4, { inputBias: ones(8) })]],
+      {},
+      "inputBias of layer 0, direction 0 has shape [8]",
+    );
+    refuse(x, [[weights(5, 4, { hiddenBias: ones(12, 1) })]], {}, "hiddenBias of layer 0");
+    const initialState = ones(2, 2, 4) as tf.Tensor3D;
+    refuse(x, [[fit]], { initialState }, "initialState has shape [2, 2, 4]; expected [1, 2, 4]");
+    refuse(x, [[fit]], { clipsAtOnce: 0 }, "clipsAtOnce is 0");
+    const integers = tf.ones([2, 3, 5], "int32") as tf.Tensor3D;
+    assertThrows(() => gru(integers, [[fit]]), TypeError, "x is int32; expected float32");
+  });
 });
