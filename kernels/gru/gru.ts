@@ -12,13 +12,13 @@ import { backendInternals, release } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import {
   type DirectionWeights,
-  type GruGeometry,
   gruLayerBackwardInput,
   gruLayerBackwardSteps,
   gruLayerBackwardWeights,
   gruLayerForward,
 } from "./gru_layer.ts";
 import { checkGru } from "./gru_shapes.ts";
+import type { GruGeometry } from "./gru_tiles.ts";
 
 const LAYER = "FervidGru";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { GruGeometry } from "./gru_layer.ts";
+import type { GruGeometry } from "./gru_tiles.ts";
 
 /** A named layer. */
 export interface GruCase {

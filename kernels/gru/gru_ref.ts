@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { GruGeometry } from "./gru_layer.ts";
+import type { GruGeometry } from "./gru_tiles.ts";
 
 /** The weights of one direction: [D, 3G], [G, 3G], [3G], [3G]. */
 export interface GruRefWeights {

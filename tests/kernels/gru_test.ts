@@ -5,16 +5,18 @@ import { RandomStream } from "../../data/random.ts";
 import { gru, type GruDirectionWeights, type GruOptions } from "../../kernels/gru/gru.ts";
 import { EDGE_CASES, type GruCase, MODEL_CASES, toleranceOf } from "../../kernels/gru/gru_cases.ts";
 import {
-  chooseGruTiles,
-  type GruGeometry,
   gruLayerBackwardInput,
   gruLayerBackwardSteps,
   gruLayerForward,
+} from "../../kernels/gru/gru_layer.ts";
+import { gruLayerBackwardRef, gruLayerRef, type GruRefWeights } from "../../kernels/gru/gru_ref.ts";
+import {
+  chooseGruTiles,
+  type GruGeometry,
   type GruTile,
   subgroupTile,
   workgroupTile,
-} from "../../kernels/gru/gru_layer.ts";
-import { gruLayerBackwardRef, gruLayerRef, type GruRefWeights } from "../../kernels/gru/gru_ref.ts";
+} from "../../kernels/gru/gru_tiles.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
