@@ -8,6 +8,7 @@ import { CONV2D_BENCHES } from "../../kernels/conv2d/conv2d_bench.ts";
 import { DROPOUT_BENCHES } from "../../kernels/dropout/dropout_bench.ts";
 import { GELU_BENCHES } from "../../kernels/gelu/gelu_bench.ts";
 import { LAYER_NORM_BENCHES } from "../../kernels/layer_norm/layer_norm_bench.ts";
+import { GRU_BENCHES } from "../../kernels/gru/gru_bench.ts";
 import { POOL_BENCHES } from "../../kernels/pool/pool_bench.ts";
 import type { BenchCase } from "../../kernels/runtime/bench.ts";
 import { SGD_BENCHES } from "../../kernels/sgd/sgd_bench.ts";
@@ -20,6 +21,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
   ...CONV2D_BENCHES,
   ...BATCH_NORM_BENCHES,
   ...POOL_BENCHES,
+  ...GRU_BENCHES,
   ...SGD_BENCHES,
   ...LAYER_NORM_BENCHES,
   ...GELU_BENCHES,
