@@ -1,9 +1,10 @@
-// One step back through time of a GRU layer, as gru_bwd.wgsl, for GPUs.
+// Steps back through time of a GRU layer, as gru_bwd.wgsl, for GPUs.
 //
 // A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units: DEPTH vec4s of the gradient and of the units' rows of
 // U are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units. A row of U in
 // workgroup memory is one vec4 longer than DEPTH, so that the invocations' reads fall into different banks.
-// Grid: x = clips, y = units, z = directions.
+// With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
+// Grid: x = clips, y = units, z = directions. Not yet measured on a GPU.
 //#include "gru_bwd_finish.wgsl"
 
 const TILE_M = 2u;

@@ -1,8 +1,9 @@
-// One step of a GRU layer, as gru_fwd.wgsl, for GPUs.
+// Steps of a GRU layer, as gru_fwd.wgsl, for GPUs.
 //
 // A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units, all three gates: DEPTH vec4s of h and the rows of U
 // that they meet are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units.
-// Grid: x = clips, y = units, z = directions.
+// With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
+// Grid: x = clips, y = units, z = directions. Not yet measured on a GPU.
 //#include "gru_fwd_finish.wgsl"
 
 const TILE_M = 2u;

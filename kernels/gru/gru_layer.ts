@@ -1,8 +1,8 @@
 /**
  * One layer of a gated recurrent unit, one or two directions, as dispatches on the device.
  *
- * Forward: one product for all frames' inputs, then one dispatch a step. Backward: one dispatch a step, then one
- * product each for the gradients of the recurrent weights, the input weights and x.
+ * Forward: one product for all frames' inputs, then one dispatch a step, or for many steps where U is small. Backward: the
+ * same, then one product each for the gradients of the recurrent weights, the input weights and x.
  *
  * @module
  */

@@ -65,7 +65,7 @@ export function checkGru(
   if (initialState !== undefined) {
     requireTensor("initialState", initialState, [weights.length * directions, clips, hidden]);
   }
-  if (!(clipsAtOnce >= 1)) {
-    throw new RangeError(`Cannot run gru: clipsAtOnce is ${clipsAtOnce}; expected 1 or more`);
+  if (!(clipsAtOnce >= 1) || clipsAtOnce % 1 > 0) {
+    throw new RangeError(`Cannot run gru: clipsAtOnce is ${clipsAtOnce}; expected a whole number above 0`);
   }
 }

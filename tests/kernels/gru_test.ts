@@ -290,6 +290,7 @@ Deno.test("gru: shapes and types that do not fit are refused by name", () => {
     const initialState = ones(2, 2, 4) as tf.Tensor3D;
     refuse(x, [[fit]], { initialState }, "initialState has shape [2, 2, 4]; expected [1, 2, 4]");
     refuse(x, [[fit]], { clipsAtOnce: 0 }, "clipsAtOnce is 0");
+    refuse(x, [[fit]], { clipsAtOnce: 1.5 }, "clipsAtOnce is 1.5");
     const integers = tf.ones([2, 3, 5], "int32") as tf.Tensor3D;
     assertThrows(() => gru(integers, [[fit]]), TypeError, "x is int32; expected float32");
   });
