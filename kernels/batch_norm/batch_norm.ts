@@ -53,10 +53,6 @@ interface ForwardInputs {
   readonly residual?: TensorInfo;
 }
 
-function sumWorkgroups({ groups, chunks }: BatchNormPlan): [number, number] {
-  return foldWorkgroups(groups * chunks);
-}
-
 function blockWorkgroups({ blocks, channels, lanes }: BatchNormPlan): [number, number] {
   return foldWorkgroups(Math.ceil(blocks * channels / lanes));
 }
@@ -96,7 +92,7 @@ export function batchNormForward(
     inputs: [x],
     outputs: [{ shape: [chunks, 2, size] }],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
-    workgroups: sumWorkgroups(plan),
+    workgroups: foldWorkgroups(plan.sumGroups),
   });
   const merged = mergeChunks(parts, plan, false);
   const [y, saved] = run({
@@ -169,7 +165,7 @@ export function batchNormBackward(
     inputs: [x, residual ? y : x, dy, saved],
     outputs: [{ shape: [chunks, 2, size] }, { shape: residual ? x.shape : [size / channels] }],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
-    workgroups: sumWorkgroups(plan),
+    workgroups: foldWorkgroups(plan.sumGroups),
   });
   const merged = mergeChunks(parts, plan, true);
   const gradients = run({

@@ -2,7 +2,9 @@
 // partial_sums[p, 0, c] = sum over the rows of chunk p of g, partial_sums[p, 1, c] = sum of g xhat.
 //
 // First dispatch of the backward pass. A workgroup: LANES_C elements of one chunk, whose rows LANES_M invocations take
-// in turn; a tree adds what they found. Grid: chunk * groups + group of elements.
+// in turn; a tree adds what they found. Grid: chunk * groups + group of elements. With LANES_M = 1 each invocation is
+// alone; grid: chunk * C + c, in elements.
+//
 // Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
 // is the residual's gradient, and the last dispatch reads it instead of y and dy.
 //#include "elements.wgsl"
@@ -37,8 +39,12 @@ fn main(
   @builtin(num_workgroups) grid: vec3<u32>,
 ) {
   let index = workgroup.y * grid.x + workgroup.x;
-  let chunk = index / u.groups;
-  let c = (index - chunk * u.groups) * LANES_C + local.x;
+  var chunk = index / u.groups;
+  var c = (index - chunk * u.groups) * LANES_C + local.x;
+  if (LANES_M == 1u) {
+    chunk = (index * LANES_C + local.x) / u.channels;
+    c = index * LANES_C + local.x - chunk * u.channels;
+  }
   let inside = chunk < u.chunks && c < u.channels;
   var sum = Element(0.0);
   var product = Element(0.0);

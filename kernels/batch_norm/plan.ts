@@ -47,7 +47,7 @@ const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
 };
 
 /**
- * Most rows that one invocation sums. Mesa's software driver leaves a loop after 65535 rounds, all loops of an
+ * Most rows that one invocation sums, and most chunks. Mesa's software driver leaves a loop after 65535 rounds, all loops of an
  * invocation counted together, without an error.
  */
 const MAX_ROUNDS = 32768;
@@ -70,6 +70,8 @@ export interface BatchNormPlan {
   readonly lanesM: number;
   /** of `lanesC` elements */
   readonly groups: number;
+  /** workgroups of the sums */
+  readonly sumGroups: number;
   readonly chunks: number;
   readonly chunkRows: number;
   readonly blocks: number;
@@ -83,13 +85,16 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
   const size = shape[shape.length - 1];
   const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
   const channels = size % 4 === 0 ? size / 4 : size;
-  const lanesC = Math.min(tile.lanesC, tile.lanes, 2 ** Math.ceil(Math.log2(channels)));
+  // Where no two invocations share rows, those of a workgroup need not share a chunk either.
+  const flat = tile.lanesC >= tile.lanes;
+  const lanesC = flat ? tile.lanes : Math.min(tile.lanesC, 2 ** Math.ceil(Math.log2(channels)));
   const lanesM = tile.lanes / lanesC;
   const groups = Math.ceil(channels / lanesC);
   const wanted = Math.max(
     Math.ceil(rows / (MAX_ROUNDS * lanesM)),
     Math.min(
       tile.maxChunks,
+      MAX_ROUNDS,
       Math.ceil(tile.workgroups / groups),
       Math.ceil(rows / (tile.chunkRows * lanesM)),
     ),
@@ -107,6 +112,7 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     lanesC,
     lanesM,
     groups,
+    sumGroups: flat ? Math.ceil(chunks * channels / lanesC) : chunks * groups,
     chunks,
     chunkRows,
     blocks: Math.ceil(rows / blockRows),
