@@ -19,7 +19,14 @@ import {
   windowOf,
 } from "./conv2d_operands.ts";
 import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
-import { chunksOf, CONV2D_OPS, type Conv2dPass, type Conv2dVariant, defaultVariant, sizesOf } from "./conv2d_variants.ts";
+import {
+  chunksOf,
+  CONV2D_OPS,
+  type Conv2dPass,
+  type Conv2dVariant,
+  defaultVariant,
+  sizesOf,
+} from "./conv2d_variants.ts";
 import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
 
 export type { Conv2dGeometry } from "./conv2d_geometry.ts";
