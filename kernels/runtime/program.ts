@@ -266,8 +266,10 @@ export function hookCommands(hook: CommandHook): () => void {
     if (internals.commandEncoder !== null) return;
     internals.commandEncoder = hookedEncoder(internals.device.createCommandEncoder(), hook, () => current);
   };
+  let over = false;
   return () => {
-    if (!hooked) return;
+    if (over) return;
+    over = true;
     submit();
     env().set(BATCH_FLAG, batch);
     delete (internals as Partial<BackendInternals>).ensureCommandEncoderReady;

@@ -57,8 +57,9 @@ Deno.test("each side runs on its own kernels", async () => {
     seen[name].add(isStock());
     return x.mul(2);
   };
-  await benchCase(convolution({ ours: side("ours"), stock: side("stock") }), PEAKS, BUDGET);
+  const result = await benchCase(convolution({ ours: side("ours"), stock: side("stock") }), PEAKS, BUDGET);
   assertEquals(seen, { ours: new Set([false]), stock: new Set([true]) });
+  assertEquals(result.dispatches, { ours: 1, stock: 1 }); // small as it is, it runs on the device
   assert(!isStock());
   x.dispose();
 });

@@ -113,6 +113,11 @@ Deno.test("one session at a time; a failed one leaves nothing behind", async () 
   const session = startTiming();
   assertThrows(() => startTiming(), Error, "Cannot hook commands: a timing or counting session runs already");
   session.cancel();
+  const next = startTiming();
+  session.cancel(); // again: it does not end the next
+  work(1);
+  assertEquals(next.count, 1);
+  next.cancel();
   await assertRejects(
     () =>
       timeDispatches(() => {
