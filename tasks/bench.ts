@@ -62,7 +62,7 @@ function select(ops: string | undefined, filter: string | undefined): BenchCase[
 }
 
 const TITLES = ["ours ms", "stock ms", "ratio", "rate", "% roofline", "dispatches"];
-const WIDTH = 11;
+const WIDTH = 13;
 
 /** A line of the table, op and case aligned left. */
 function line(cases: readonly BenchCase[], op: string, name: string, cells: readonly string[]): string {
