@@ -105,13 +105,6 @@ export const RESNET50_CASES: readonly Conv2dCase[] = [
   toCase("resnet50 conv5 increase", [16, 2, 2, 128], [1, 1, 512]),
 ];
 
-/** One large layer, where the tiles are full: conv3 3x3 of the paper's ResNet50, two images. */
-export const LARGE_CASES: readonly Conv2dCase[] = [
-  toCase("large 3x3", [2, 28, 28, 128], [3, 3, 128], { pad: 1 }),
-  toCase("large 3x3 stride 2", [2, 56, 56, 64], [3, 3, 128], { pad: 1, strides: 2 }),
-  toCase("large 1x1", [2, 28, 28, 512], [1, 1, 128]),
-];
-
 /** Relative error that a float32 sum of that many products may have (kernels.md: 1e-5 sqrt(K)). */
 export function toleranceOf(products: number): number {
   return 1e-5 * Math.sqrt(products);
