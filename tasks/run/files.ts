@@ -28,7 +28,7 @@ export async function writeTextAtomic(path: string, text: string): Promise<void>
  */
 export async function requireWritable(path: string): Promise<void> {
   const folder = path.replace(/\/[^/]*$/, "") || ".";
-  const probe = `${folder}/.write-probe.tmp`;
+  const probe = `${folder}/.write-probe-${Deno.pid}.tmp`;
   try {
     await Deno.mkdir(folder, { recursive: true });
     await Deno.writeTextFile(probe, "");

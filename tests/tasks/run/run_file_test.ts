@@ -45,7 +45,7 @@ Deno.test("unknown keys, wrong values and malformed overrides are explained", ()
   assertStringIncludes(message(SMALLEST, "recipe.window=4"), "recipe.window is 4; expected an odd number");
   assertStringIncludes(message(SMALLEST, "seed=soon"), 'seed is "soon"');
   assertStringIncludes(message({ models: { cnn: {} } }), "data is missing");
-  assertStringIncludes(message({ data: { root: "x" }, models: {} }), "expected at least one of cnn");
+  assertStringIncludes(message({ data: { root: "x" }, models: {} }), "expected at least one of vgg");
   assertStringIncludes(message(SMALLEST, "seed"), "expected key=value");
   assertStringIncludes(message({ ...SMALLEST, seed: 1 }, "seed.x=1"), "seed is 1, not an object");
 });
