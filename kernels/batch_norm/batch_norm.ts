@@ -53,8 +53,8 @@ interface ForwardInputs {
   readonly residual?: TensorInfo;
 }
 
-function blockWorkgroups({ blocks, channels, lanes }: BatchNormPlan): [number, number] {
-  return foldWorkgroups(Math.ceil(blocks * channels / lanes));
+function blockWorkgroups({ blocks, channels, lanes, wide }: BatchNormPlan): [number, number] {
+  return foldWorkgroups(Math.ceil(blocks * channels / (lanes * wide)));
 }
 
 /** The parts of all chunks as those of one, if that has a dispatch of its own. */
@@ -97,7 +97,7 @@ export function batchNormForward(
   const merged = mergeChunks(parts, plan, false);
   const [y, saved] = run({
     shader: FORWARD(size),
-    constants: { LANES: plan.lanes, RELU: relu, RESIDUAL: residual !== undefined },
+    constants: { LANES: plan.lanes, WIDE: plan.wide, RELU: relu, RESIDUAL: residual !== undefined },
     inputs: [x, residual ?? x, gamma, beta, merged],
     outputs: [
       { shape: x.shape },
@@ -135,7 +135,7 @@ export function batchNormInferenceForward(
     inputs: [x, residual ?? x, gamma, beta, runningMean, runningVariance],
     outputs: [{ shape: x.shape }],
     uniforms: { rows, channels, blocks, block_rows: blockRows, epsilon: { f32: epsilon } },
-    workgroups: blockWorkgroups(plan),
+    workgroups: blockWorkgroups({ ...plan, wide: 1 }),
   });
   return y;
 }
@@ -161,16 +161,22 @@ export function batchNormBackward(
   const { rows, channels, size, groups, chunks, chunkRows, blocks, blockRows } = plan;
   const [parts, dresidual] = run({
     shader: BACKWARD_SUMS(size),
-    constants: { LANES_C: plan.lanesC, LANES_M: plan.lanesM, RELU: relu, RESIDUAL: residual },
+    constants: {
+      LANES_C: plan.lanesC,
+      LANES_M: plan.lanesM,
+      WIDE: plan.gradientWide,
+      RELU: relu,
+      RESIDUAL: residual,
+    },
     inputs: [x, residual ? y : x, dy, saved],
     outputs: [{ shape: [chunks, 2, size] }, { shape: residual ? x.shape : [size / channels] }],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
-    workgroups: foldWorkgroups(plan.sumGroups),
+    workgroups: foldWorkgroups(plan.gradientGroups),
   });
   const merged = mergeChunks(parts, plan, true);
   const gradients = run({
     shader: BACKWARD(size),
-    constants: { LANES: plan.lanes, MASK: relu && !residual, FROZEN: frozen },
+    constants: { LANES: plan.lanes, WIDE: plan.wide, MASK: relu && !residual, FROZEN: frozen },
     inputs: [x, residual ? dresidual : dy, saved, merged],
     outputs: [{ shape: x.shape }, { shape: [size] }, { shape: [size] }],
     uniforms: { rows, channels, chunks: plan.merge ? 1 : chunks, blocks, block_rows: blockRows },

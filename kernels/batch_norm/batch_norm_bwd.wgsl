@@ -2,9 +2,11 @@
 // g and xhat as in batch_norm_bwd_sums.wgsl. With running statistics (FROZEN) dx = gamma inverse g.
 //
 // Last dispatch of the backward pass. Every invocation adds the chunks' sums of its channels in the same order and
-// makes a block of rows; those of block 0 also write dgamma and dbeta. Grid: block * C + c, in elements.
+// makes a block of rows; those of block 0 also write dgamma and dbeta. Grid:
+// block * C / WIDE + c / WIDE, in elements; WIDE as in batch_norm_fwd.wgsl.
 //#include "elements.wgsl"
 const LANES = 8u;
+const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const MASK = true; // a ReLU without a residual: g is computed again
 const FROZEN = false;
 
@@ -28,37 +30,49 @@ struct Uniforms {
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
   let index = id.y * grid.x * LANES + id.x;
-  let block = index / u.channels;
-  let c = index - block * u.channels;
+  let columns = u.channels / WIDE;
+  let block = index / columns;
+  let column = index - block * columns;
+  let c = column / LANES * LANES * WIDE + column % LANES;
   if (block < u.blocks) {
-    var sum = Element(0.0);
-    var product = Element(0.0);
-    for (var p = 0u; p < u.chunks; p++) {
-      sum += partial_sums[2u * p * u.channels + c];
-      product += partial_sums[(2u * p + 1u) * u.channels + c];
-    }
-    if (block == 0u) {
-      dbeta[c] = sum;
-      dgamma[c] = product;
-    }
-    let mean = saved[c];
-    let scale = saved[2u * u.channels + c];
-    let beta = saved[3u * u.channels + c];
-    var shift = Element(0.0);
-    var slope = Element(0.0);
-    if (!FROZEN) {
-      shift = sum / f32(u.rows);
-      slope = saved[u.channels + c] * product / f32(u.rows);
+    var mean = array<Element, WIDE>();
+    var scale = array<Element, WIDE>();
+    var beta = array<Element, WIDE>();
+    var shift = array<Element, WIDE>();
+    var slope = array<Element, WIDE>();
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      let channel = c + k * LANES;
+      var sum = Element(0.0);
+      var product = Element(0.0);
+      for (var p = 0u; p < u.chunks; p++) {
+        sum += partial_sums[2u * p * u.channels + channel];
+        product += partial_sums[(2u * p + 1u) * u.channels + channel];
+      }
+      if (block == 0u) {
+        dbeta[channel] = sum;
+        dgamma[channel] = product;
+      }
+      mean[k] = saved[channel];
+      scale[k] = saved[2u * u.channels + channel];
+      beta[k] = saved[3u * u.channels + channel];
+      if (!FROZEN) {
+        shift[k] = sum / f32(u.rows);
+        slope[k] = saved[u.channels + channel] * product / f32(u.rows);
+      }
     }
     let last = min(u.rows, (block + 1u) * u.block_rows);
     for (var m = block * u.block_rows; m < last; m++) {
-      let at = m * u.channels + c;
-      let centred = x[at] - mean;
-      var g = dy[at];
-      if (MASK) {
-        g = select(g, Element(0.0), fma(centred, scale, beta) <= Element(0.0));
+      //#unroll
+      for (var k = 0u; k < WIDE; k++) {
+        let at = m * u.channels + c + k * LANES;
+        let centred = x[at] - mean[k];
+        var g = dy[at];
+        if (MASK) {
+          g = select(g, Element(0.0), fma(centred, scale[k], beta[k]) <= Element(0.0));
+        }
+        dx[at] = scale[k] * ((g - shift[k]) - centred * slope[k]);
       }
-      dx[at] = scale * ((g - shift) - centred * slope);
     }
   }
 }

@@ -3,13 +3,14 @@
 //
 // First dispatch of the backward pass. A workgroup: LANES_C elements of one chunk, whose rows LANES_M invocations take
 // in turn; a tree adds what they found. Grid: chunk * groups + group of elements. With LANES_M = 1 each invocation is
-// alone; grid: chunk * C + c, in elements.
+// alone and has WIDE elements, as in batch_norm_fwd.wgsl; grid: chunk * C / WIDE + c / WIDE, in elements.
 //
 // Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
 // is the residual's gradient, and the last dispatch reads it instead of y and dy.
 //#include "elements.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
+const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
 const RELU = true;
 const RESIDUAL = false; // a ReLU over a sum with a residual
 
@@ -42,40 +43,50 @@ fn main(
   var chunk = index / u.groups;
   var c = (index - chunk * u.groups) * LANES_C + local.x;
   if (LANES_M == 1u) {
-    chunk = (index * LANES_C + local.x) / u.channels;
-    c = index * LANES_C + local.x - chunk * u.channels;
+    let columns = u.channels / WIDE;
+    chunk = (index * LANES_C + local.x) / columns;
+    let column = index * LANES_C + local.x - chunk * columns;
+    c = column / LANES_C * LANES_C * WIDE + column % LANES_C;
   }
   let inside = chunk < u.chunks && c < u.channels;
-  var sum = Element(0.0);
-  var product = Element(0.0);
+  var mean = array<Element, WIDE>();
+  var scale = array<Element, WIDE>();
+  var beta = array<Element, WIDE>();
+  var sum = array<Element, WIDE>();
+  var product = array<Element, WIDE>();
   if (inside) {
-    let mean = saved[c];
-    let scale = saved[2u * u.channels + c];
-    let beta = saved[3u * u.channels + c];
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      mean[k] = saved[c + k * LANES_C];
+      scale[k] = saved[2u * u.channels + c + k * LANES_C];
+      beta[k] = saved[3u * u.channels + c + k * LANES_C];
+    }
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
     for (var m = chunk * u.chunk_rows + local.y; m < last; m += LANES_M) {
-      let at = m * u.channels + c;
-      let centred = x[at] - mean;
-      var g = dy[at];
-      if (RELU && !RESIDUAL) {
-        g = select(g, Element(0.0), fma(centred, scale, beta) <= Element(0.0));
+      //#unroll
+      for (var k = 0u; k < WIDE; k++) {
+        let at = m * u.channels + c + k * LANES_C;
+        let centred = x[at] - mean[k];
+        var g = dy[at];
+        if (RELU && !RESIDUAL) {
+          g = select(g, Element(0.0), fma(centred, scale[k], beta[k]) <= Element(0.0));
+        }
+        if (RESIDUAL) {
+          g = select(g, Element(0.0), y[at] <= Element(0.0));
+          dresidual[at] = g;
+        }
+        sum[k] += g;
+        product[k] = fma(g, centred, product[k]);
       }
-      if (RESIDUAL) {
-        g = select(g, Element(0.0), y[at] <= Element(0.0));
-        dresidual[at] = g;
-      }
-      sum += g;
-      product = fma(g, centred, product);
     }
-    product *= saved[u.channels + c];
     if (!RESIDUAL && index + local.x + local.y == 0u) {
       dresidual[0] = Element(0.0);
     }
   }
-  if (LANES_M > 1u) {
+  if (LANES_M > 1u) { // then WIDE is 1
     let lane = local.y * LANES_C + local.x;
-    sums[lane] = sum;
-    products[lane] = product;
+    sums[lane] = sum[0];
+    products[lane] = product[0];
     for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
       workgroupBarrier();
       if (local.y < span) {
@@ -83,11 +94,15 @@ fn main(
         products[lane] += products[lane + span * LANES_C];
       }
     }
-    sum = sums[lane];
-    product = products[lane];
+    sum[0] = sums[lane];
+    product[0] = products[lane];
   }
   if (inside && local.y == 0u) {
-    partial_sums[2u * chunk * u.channels + c] = sum;
-    partial_sums[(2u * chunk + 1u) * u.channels + c] = product;
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      let at = 2u * chunk * u.channels + c + k * LANES_C;
+      partial_sums[at] = sum[k];
+      partial_sums[at + u.channels] = product[k] * saved[u.channels + c + k * LANES_C];
+    }
   }
 }

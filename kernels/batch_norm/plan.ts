@@ -19,6 +19,8 @@ export interface BatchNormTile {
   readonly maxChunks: number;
   /** fewest rows of a chunk, per invocation */
   readonly chunkRows: number;
+  /** most elements that an invocation has side by side: 4, 2 or 1 */
+  readonly wide: number;
   /** fewest rows that an invocation of the last dispatch makes */
   readonly blockRows: number;
   /** chunks are merged in a dispatch of their own, not by every invocation of the last one */
@@ -32,6 +34,7 @@ const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     workgroups: 64,
     maxChunks: 16,
     chunkRows: 32,
+    wide: 4,
     blockRows: 64,
     merge: false,
   },
@@ -41,6 +44,7 @@ const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     workgroups: 1024,
     maxChunks: 1024,
     chunkRows: 8,
+    wide: 1,
     blockRows: 8,
     merge: true,
   },
@@ -70,12 +74,18 @@ export interface BatchNormPlan {
   readonly lanesM: number;
   /** of `lanesC` elements */
   readonly groups: number;
-  /** workgroups of the sums */
+  /** workgroups of the forward sums */
   readonly sumGroups: number;
+  /** workgroups of the backward sums */
+  readonly gradientGroups: number;
+  /** elements that an invocation of the backward sums has side by side */
+  readonly gradientWide: number;
   readonly chunks: number;
   readonly chunkRows: number;
   readonly blocks: number;
   readonly blockRows: number;
+  /** elements that an invocation of the last dispatch has side by side */
+  readonly wide: number;
   /** whether the chunks are merged in a dispatch of their own */
   readonly merge: boolean;
 }
@@ -104,6 +114,7 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
   const merge = tile.merge && chunks > 1;
   // Where every invocation adds all chunks, that must stay small against its block.
   const blockRows = Math.min(rows, Math.max(tile.blockRows, merge ? 1 : 8 * chunks));
+  const wide = [4, 2].find((count) => count <= tile.wide && channels % (count * tile.lanes) === 0) ?? 1;
   return {
     rows,
     size,
@@ -113,10 +124,13 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     lanesM,
     groups,
     sumGroups: flat ? Math.ceil(chunks * channels / lanesC) : chunks * groups,
+    gradientGroups: flat ? Math.ceil(chunks * channels / (lanesC * wide)) : chunks * groups,
+    gradientWide: flat ? wide : 1,
     chunks,
     chunkRows,
     blocks: Math.ceil(rows / blockRows),
     blockRows,
+    wide,
     merge,
   };
 }

@@ -141,6 +141,7 @@ const TILE: BatchNormTile = {
   workgroups: 16,
   maxChunks: 16,
   chunkRows: 4,
+  wide: 1,
   blockRows: 8,
   merge: true,
 };
@@ -155,13 +156,15 @@ Deno.test("batch norm: every tile constant", async () => {
     { workgroups: 1 },
     { maxChunks: 3 },
     { chunkRows: 1 },
+    { lanes: 4, wide: 2 },
+    { lanes: 2, wide: 4 },
     { blockRows: 1 },
     { merge: false },
   ];
   const [plain, residual] = EDGE_CASES.filter(({ name }) => name.startsWith("primes"));
   for (const variant of variants) {
     await check(plain, { ...TILE, ...variant });
-    await check({ ...residual, shape: [97, 24] }, { ...TILE, ...variant });
+    await check({ ...residual, shape: [97, 32] }, { ...TILE, ...variant });
   }
 });
 
