@@ -46,6 +46,8 @@ export class TransformerHead {
   readonly #outputs: Linear[] = [];
   readonly #expansions: Linear[] = [];
   readonly #classifier: Linear;
+  /** [longest clip so far, E]; uploaded once, not at each step */
+  #positions?: tf.Tensor2D;
 
   /**
    * Adds the parameters under `prefix`.
@@ -95,13 +97,31 @@ export class TransformerHead {
   logits(features: tf.Tensor3D, key?: { seed: number; step: number }): tf.Tensor3D {
     const [clips, frames, depth] = features.shape;
     const { embedding } = this.#sizes;
-    const positions = tf.tensor2d(sinusoidalPositions(frames, embedding), [frames, embedding]);
     let x = this.#embed.apply(features.reshape([clips * frames, depth]))
-      .reshape([clips, frames, embedding]).add(positions) as tf.Tensor3D; // [B, T, E]
+      .reshape([clips, frames, embedding]).add(this.#positionsOf(frames)) as tf.Tensor3D; // [B, T, E]
     x = this.#drop(x, 0, key);
     for (let i = 0; i < this.#sizes.depth; i++) x = this.#block(x, i, key);
     const y = this.#norm(x, "norm").reshape([clips * frames, embedding]) as tf.Tensor2D;
     return this.#classifier.apply(y).reshape([clips, frames, -1]); // [B, T, classes]
+  }
+
+  /** Frees the table of positions; the parameters are their owner's. */
+  dispose(): void {
+    this.#positions?.dispose();
+    this.#positions = undefined;
+  }
+
+  /** [frames, E] */
+  #positionsOf(frames: number): tf.Tensor2D {
+    const { embedding } = this.#sizes;
+    if (this.#positions === undefined || this.#positions.shape[0] < frames) {
+      this.dispose();
+      this.#positions = tf.keep(
+        tf.tensor2d(sinusoidalPositions(frames, embedding), [frames, embedding]),
+      );
+    }
+    if (this.#positions.shape[0] === frames) return this.#positions;
+    return this.#positions.slice([0, 0], [frames, embedding]);
   }
 
   #block(x: tf.Tensor3D, i: number, key?: { seed: number; step: number }): tf.Tensor3D {

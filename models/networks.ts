@@ -147,6 +147,7 @@ export class TemporalNetwork {
 
   /** Frees the weights. */
   dispose(): void {
+    if (this.#head instanceof TransformerHead) this.#head.dispose();
     this.parameters.dispose();
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { type DropoutKey, dropoutUniforms } from "../dropout/dropout.ts";
-import { backendInternals, foldWorkgroups, run } from "../runtime/program.ts";
+import { currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import {
   backwardProgram,
   type BackwardVariant,
@@ -16,7 +16,9 @@ import {
 } from "./variants.ts";
 
 /** Largest head: a wider one would not fit the tiles. */
-export const MAX_SIZE = 128;
+const MAX_SIZE = 128;
+/** Longest clip: llvmpipe leaves a loop after 65535 iterations (see rows.ts), and backward takes 8 + 64 for 8 frames. */
+const MAX_FRAMES = 4096;
 
 /** The dropout of the probabilities. */
 export interface AttentionDropout extends DropoutKey {
@@ -28,7 +30,7 @@ export interface AttentionDropout extends DropoutKey {
 export interface AttentionSettings {
   /** B */
   readonly clips: number;
-  /** T */
+  /** T: at most 4096 */
   readonly frames: number;
   /** A */
   readonly heads: number;
@@ -52,7 +54,7 @@ export interface AttentionOutputs {
 /**
  * Refuses what the kernels do not take.
  *
- * @throws {RangeError} for a head's size, a mask's shape, a dropout's rate or key
+ * @throws {RangeError} for a head's size, a clip's length, a mask's shape, a dropout's rate or key
  * @throws {TypeError} for a mask of another type than int32 and bool
  */
 export function requireSettings({ clips, frames, size, mask, dropout }: AttentionSettings): void {
@@ -60,6 +62,9 @@ export function requireSettings({ clips, frames, size, mask, dropout }: Attentio
     throw new RangeError(
       `Cannot run attention: the head size is ${size}; expected a multiple of 4 from 4 to ${MAX_SIZE}`,
     );
+  }
+  if (frames > MAX_FRAMES) {
+    throw new RangeError(`Cannot run attention: clips of ${frames} frames; expected at most ${MAX_FRAMES}`);
   }
   if (dropout !== undefined) dropoutUniforms(dropout.rate, dropout);
   if (mask === undefined) return;
@@ -93,12 +98,6 @@ function uniformsOf({ clips, frames, heads, size, scale, dropout }: AttentionSet
   };
 }
 
-/** Whether the adapter's driver runs on the CPU. */
-function onSoftware(): boolean {
-  const { description, isFallbackAdapter } = backendInternals().device.adapterInfo;
-  return isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|softpipe/i.test(description);
-}
-
 function optionsOf({ mask, dropout }: AttentionSettings) {
   return { MASKED: mask !== undefined, DROPOUT: dropout !== undefined && dropout.rate > 0 };
 }
@@ -113,7 +112,7 @@ function optionsOf({ mask, dropout }: AttentionSettings) {
 export function attentionForward(
   qkv: TensorInfo,
   settings: AttentionSettings,
-  variant: ForwardVariant = chooseForward(settings.frames, onSoftware()),
+  variant: ForwardVariant = chooseForward(settings.frames, currentTraits().software),
 ): AttentionOutputs {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;
@@ -145,7 +144,7 @@ export function attentionBackward(
   { context, logSumExp }: AttentionOutputs,
   dcontext: TensorInfo,
   settings: AttentionSettings,
-  variant: BackwardVariant = chooseBackward(settings.frames, onSoftware()),
+  variant: BackwardVariant = chooseBackward(settings.frames, currentTraits().software),
 ): TensorInfo {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;

@@ -208,9 +208,9 @@ function runLayer(inputs: tf.NamedTensorMap, attributes: Attributes): tf.Tensor3
  * heads of (softmax(q k' / sqrt(D / A)) v) Wo + bo, with q, k, v = x Wqkv + bqkv. Heads whose size is no multiple of 4
  * are filled with zeros, at the cost of copies of the weights.
  *
- * @param x float32 [B, T, D]
+ * @param x float32 [B, T, D], T at most 4096
  * @returns [B, T, D]; where no frame of a clip is attended, the context is zero and y is the output bias
- * @throws {RangeError} for shapes that do not fit, heads larger than 128, a dropout rate outside [0, 1)
+ * @throws {RangeError} for shapes that do not fit, heads larger than 128, longer clips, a dropout rate outside [0, 1)
  * @throws {TypeError} for other types than float32, and for a mask that is neither int32 nor bool
  */
 export function selfAttention(

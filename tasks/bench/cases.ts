@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ATTENTION_BENCHES } from "../../kernels/attention/attention_bench.ts";
 import { BATCH_NORM_BENCHES } from "../../kernels/batch_norm/batch_norm_bench.ts";
 import { CONV2D_BENCHES } from "../../kernels/conv2d/conv2d_bench.ts";
 import { DROPOUT_BENCHES } from "../../kernels/dropout/dropout_bench.ts";
@@ -28,5 +29,6 @@ export const BENCH_CASES: readonly BenchCase[] = [
   ...DROPOUT_BENCHES,
   ...SOFTMAX_CROSS_ENTROPY_BENCHES,
   ...SIGMOID_CROSS_ENTROPY_BENCHES,
+  ...ATTENTION_BENCHES,
   RESNET50_STEP,
 ];

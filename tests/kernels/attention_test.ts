@@ -31,6 +31,8 @@ import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import golden from "../golden/attention.json" with { type: "json" };
+import { compareSummary, noise } from "../golden/noise.ts";
 
 await initializeDevice();
 register();
@@ -144,6 +146,9 @@ Deno.test("attention: a GPU gets workgroups, a software adapter registers", () =
 });
 
 const WEIGHTS = ["qkvWeight", "qkvBias", "outputWeight", "outputBias"] as const;
+
+/** float32 sums of 768 products, three after another, against float64: of a tensor's norm. */
+const GOLDEN_TOLERANCE = 1e-5;
 
 /** x and the weights of a layer, the latter of the size that training begins with. */
 function drawLayer({ clips, frames, heads, size }: AttentionCase) {
@@ -260,20 +265,18 @@ Deno.test("selfAttention: 3 dispatches forward, 7 at most backward, for short an
 });
 
 Deno.test("selfAttention: the same bits twice", async () => {
-  const testCase: AttentionCase = { name: "", clips: 2, frames: 33, heads: 2, size: 8 };
-  const { tensors } = drawLayer(testCase);
-  const options = { heads: 2, mask: tf.ones<tf.Rank.R2>([2, 33], "int32"), dropout: { rate: 0.2, ...KEY } };
+  const { tensors } = drawLayer({ name: "", clips: 1, frames: 33, heads: 2, size: 8 });
+  const mask = tf.ones<tf.Rank.R2>([1, 33], "int32");
+  const layer = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
+    selfAttention(x as tf.Tensor3D, toWeights(weights), { heads: 2, mask, dropout: { rate: 0.2, ...KEY } });
   const runs: Float32Array[][] = [];
   for (let i = 0; i < 2; i++) {
-    const loss = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
-      selfAttention(x as tf.Tensor3D, toWeights(weights), { heads: 2, dropout: { rate: 0.2, ...KEY } })
-        .square();
-    const gradients = tf.grads(loss)(tensors);
-    runs.push(await Promise.all(gradients.map((gradient) => gradient.data<"float32">())));
-    tf.dispose(gradients);
+    const { value, grads } = tf.valueAndGrads(layer)(tensors, tensors[0] as tf.Tensor3D);
+    runs.push(await Promise.all([value, ...grads].map((tensor) => tensor.data<"float32">())));
+    tf.dispose([value, grads]);
   }
   assertEquals(runs[0], runs[1]);
-  tf.dispose([tensors, options.mask]);
+  tf.dispose([tensors, mask]);
 });
 
 Deno.test("selfAttention: refuses what does not fit", () => {
@@ -310,6 +313,12 @@ Deno.test("selfAttention: refuses what does not fit", () => {
     RangeError,
     "the head size is 132; expected a multiple of 4 from 4 to 128",
   );
+  const long = drawLayer({ name: "", clips: 1, frames: 4097, heads: 1, size: 4 }).tensors;
+  assertThrows(
+    () => selfAttention(long[0] as tf.Tensor3D, toWeights(long.slice(1)), { heads: 1 }),
+    RangeError,
+    "clips of 4097 frames; expected at most 4096",
+  );
   const settings = { clips: 2, frames: 3, heads: 2, size: 4 };
   const [qkv, context, logSumExp] = [tf.zeros([6, 24]), tf.zeros([6, 8]), tf.zeros([2, 2, 3])];
   assertThrows(() => attentionForward(qkv, { ...settings, heads: 3 }), RangeError, "expected [6,36]");
@@ -324,3 +333,31 @@ Deno.test("selfAttention: refuses what does not fit", () => {
     "the gradient of the context has shape [6,24]; expected [6,8]",
   );
 });
+
+for (const [name, { clips, frames, masked, tensors: expected }] of Object.entries(golden)) {
+  Deno.test(`selfAttention equals PyTorch's nn.MultiheadAttention, 12 heads at D 768: ${name}`, async () => {
+    const [depth, scale] = [768, 1 / 16];
+    const shapes = [[depth, 3 * depth], [3 * depth], [depth, depth], [depth]];
+    const weights = WEIGHTS.map((weight, i) => {
+      const values = noise(weight, shapes[i].reduce((product, n) => product * n, 1));
+      return tf.tensor(values.map((value) => scale * value), shapes[i]);
+    });
+    const tensors = [tf.tensor(noise("x", clips * frames * depth), [clips, frames, depth]), ...weights];
+    const dy = tf.tensor3d(noise("dy", clips * frames * depth), [clips, frames, depth]);
+    const attended = new Int32Array(clips * frames).fill(1);
+    for (const [clip, frame] of masked) attended[clip * frames + frame] = 0;
+    const mask = masked.length > 0 ? tf.tensor2d(attended, [clips, frames], "int32") : undefined;
+    const layer = (x: tf.Tensor, ...weights: tf.Tensor[]) =>
+      selfAttention(x as tf.Tensor3D, toWeights(weights), { heads: 12, mask });
+    const { value, grads } = tf.valueAndGrads(layer)(tensors, dy);
+    const actual = {
+      y: value,
+      ...Object.fromEntries(["x", ...WEIGHTS].map((input, i) => [input, grads[i]])),
+    };
+    for (const [tensor, summary] of Object.entries(expected)) {
+      const values = await actual[tensor as keyof typeof actual].data();
+      compareSummary(name, tensor, values, summary, GOLDEN_TOLERANCE);
+    }
+    tf.dispose([tensors, dy, mask ?? [], value, grads]);
+  });
+}

@@ -9,6 +9,7 @@ import { Sgd } from "../../models/optimizer.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
 import { compare } from "../_compare.ts";
 import golden from "../golden/networks.json" with { type: "json" };
+import { compareSummary, noise, type Summary } from "../golden/noise.ts";
 
 await initializeDevice();
 
@@ -16,28 +17,10 @@ const SIZES = { width: 4, size: 48, classes: 7 };
 const IMAGES = 8;
 const CLIPS = 3;
 const FRAMES = 9;
-const SAMPLES = 8;
 const FEATURES = 32 * SIZES.width;
 
 /** float32 sums in another order, through 53 layers of batch norm; ten steps amplify it (PyTorch's float64 is as far). */
 const TOLERANCE = { first: 1e-4, gradient: 1e-3, curve: 5e-3 };
-
-function fnv1a(text: string): number {
-  let value = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193);
-  return value >>> 0;
-}
-
-/** make_networks.py's `noise`: [-1, 1) from a 32-bit integer hash of (name, index). */
-function noise(name: string, count: number): Float32Array {
-  const salt = fnv1a(name);
-  return Float32Array.from({ length: count }, (_, i) => {
-    let x = (Math.imul(i, 2654435761) + salt) >>> 0;
-    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 31 - 1;
-  });
-}
 
 /** make_networks.py's `initialise`, for parameters in file layout. */
 function initialise(network: Network, current: ReadonlyMap<string, HostTensor>): void {
@@ -55,38 +38,17 @@ function initialise(network: Network, current: ReadonlyMap<string, HostTensor>):
   network.parameters.load(values);
 }
 
-interface Summary {
-  readonly norm: number;
-  readonly projection: number;
-  readonly samples: readonly number[];
-}
-
-/** Norm, projection and samples of each tensor, as shares of the golden norm. */
+/** Each tensor against its summary. */
 function compareSummaries(
   what: string,
   tensors: ReadonlyMap<string, HostTensor>,
   expected: Readonly<Record<string, Summary>>,
   tolerance: number,
 ): void {
-  for (const [name, { norm, projection, samples }] of Object.entries(expected)) {
+  for (const [name, summary] of Object.entries(expected)) {
     const tensor = tensors.get(name);
     if (tensor === undefined) throw new Error(`${what}: there is no ${name}`);
-    const values = Float64Array.from(tensor.data as Float32Array);
-    const weights = noise(`projection/${name}`, values.length);
-    const step = Math.max(1, Math.floor(values.length / SAMPLES));
-    const sampled = Array.from(samples, (_, i) => values[i * step]);
-    const actual = [
-      Math.hypot(...values),
-      values.reduce((sum, value, i) => sum + value * weights[i], 0),
-      ...sampled,
-    ];
-    const scale = Math.max(norm, 1e-6);
-    compare(
-      `${what} of ${name}`,
-      [1, ...actual.map((value) => value / scale)],
-      [1, ...[norm, projection, ...samples].map((value) => value / scale)],
-      tolerance,
-    );
+    compareSummary(what, name, tensor.data as Float32Array, summary, tolerance);
   }
 }
 

@@ -77,6 +77,29 @@ Deno.test("temporal networks give logits for every frame of a window", () => {
   }
 });
 
+Deno.test("the Transformer keeps one table of positions for clips of any length, and frees it", async () => {
+  const before = tf.memory().numTensors;
+  const network = createNetwork(TRANSFORMER, 1) as TemporalNetwork;
+  const features = tf.randomUniform<tf.Rank.R3>([1, 9, 128], 0, 1, "float32", 4);
+  const logits = async (net: TemporalNetwork, frames: number) => {
+    const y = tf.tidy(() => net.logits(features.slice([0, 0, 0], [1, frames, 128])));
+    const values = await y.data();
+    y.dispose();
+    return values;
+  };
+  const weights = tf.memory().numTensors;
+  for (const frames of [3, 9, 5, 9]) {
+    const values = await logits(network, frames);
+    assertEquals(tf.memory().numTensors, weights + 1);
+    const fresh = createNetwork(TRANSFORMER, 1) as TemporalNetwork;
+    assertEquals(values, await logits(fresh, frames));
+    fresh.dispose();
+  }
+  network.dispose();
+  features.dispose();
+  assertEquals(tf.memory().numTensors, before);
+});
+
 Deno.test("initial weights depend on seed and name alone", async () => {
   const first = createNetwork(RNN, 5);
   const second = createNetwork(CNN, 5);
