@@ -21,9 +21,14 @@ export interface Epilogue {
   readonly addTo?: TensorInfo;
 }
 
-/** The constants of a shader that includes activation.wgsl. */
-export function epilogueConstants({ bias, slopes, activation }: Epilogue): Constants {
-  return { ACTIVATION: activationCode(activation), BIAS: bias !== undefined, PRELU: slopes !== undefined };
+/** The constants of a shader that ends in an epilogue. */
+export function epilogueConstants({ bias, slopes, activation, addTo }: Epilogue): Constants {
+  return {
+    ACTIVATION: activationCode(activation),
+    ADD: addTo !== undefined,
+    BIAS: bias !== undefined,
+    PRELU: slopes !== undefined,
+  };
 }
 
 /** The slope of `leakyrelu` as a uniform. */

@@ -95,7 +95,6 @@ function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilo
         b_inner: transposeB ? 1 : columns,
         b_column: transposeB ? inner : 1,
         first_batch: first,
-        add: addTo ? 1 : 0,
         alpha: epilogueAlpha(epilogue),
       },
       workgroups: [

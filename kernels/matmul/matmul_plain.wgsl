@@ -4,6 +4,7 @@
 // TILE_M rows times four columns in registers. Grid: x = column tiles, y = row tiles, z = batches.
 //#include "activation.wgsl"
 const TILE_M = 4u;
+const ADD = false; // to what y holds
 const BIAS = false;
 const PRELU = false;
 
@@ -20,7 +21,6 @@ struct Uniforms {
   b_inner: u32,
   b_column: u32,
   first_batch: u32, // of this dispatch
-  add: u32, // 1: add to y
   alpha: f32, // slope of leakyrelu
 }
 
@@ -45,7 +45,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = 0u; i < TILE_M; i++) {
     at_a[i] = (batch % u.a_batches) * u.a_batch + min(first_row + i, u.rows - 1u) * u.a_row;
   }
-  for (var k = 0u; k < u.inner; k++) {
+  // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values, at each dispatch
+  let inner = u.inner + (id.z >> 16u);
+  for (var k = 0u; k < inner; k++) {
     let v = vec4<f32>(b[at_b.x], b[at_b.y], b[at_b.z], b[at_b.w]);
     at_b += vec4<u32>(u.b_inner);
     //#unroll
@@ -69,7 +71,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     //#unroll
     for (var j = 0u; j < 4u; j++) {
       if (first_row + i < u.rows && first_column + j < u.columns) {
-        if (u.add == 1u) {
+        if (ADD) {
           y[at + j] += result[j];
         } else {
           y[at + j] = result[j];

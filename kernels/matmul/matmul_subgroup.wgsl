@@ -16,6 +16,7 @@ const P_INNER = true; // p is [P, K], else [K, P]
 const Q_INNER = false; // q is [Q, K], else [K, Q]
 const SWAPPED = false;
 const ODD = false; // y's columns are no multiple of 4
+const ADD = false; // to what y holds
 const BIAS = false;
 const PRELU = false;
 
@@ -30,7 +31,6 @@ struct Uniforms {
   q_stride: u32,
   k_steps: u32, // K / 4
   first_batch: u32, // of this dispatch
-  add: u32, // 1: add to y
   alpha: f32, // slope of leakyrelu
 }
 
@@ -53,7 +53,7 @@ fn store(sums: vec4<f32>, row: u32, column: u32, columns: u32) {
     slope = vec4<f32>(prelu[column], prelu[column + 1u], prelu[column + 2u], prelu[column + 3u]);
   }
   result = activate(result, slope);
-  if (u.add == 1u) {
+  if (ADD) {
     result += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]);
   }
   if (ODD) {
@@ -97,7 +97,9 @@ fn main(
     at_q[r] = q_base + select((i / TILE_Q) * u.q_stride + q_start / 4u + i % TILE_Q, (q_start + i) * u.q_stride, Q_INNER);
   }
   let q_step = select(4u * u.q_stride, 1u, Q_INNER);
-  for (var step = 0u; step < u.k_steps; step++) {
+  // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values, at each dispatch
+  let k_steps = u.k_steps + (group.z >> 16u);
+  for (var step = 0u; step < k_steps; step++) {
     //#unroll
     for (var r = 0u; r < 4u * TILE_Q / LANES; r++) {
       mine[r] = q[at_q[r]];

@@ -93,7 +93,6 @@ export function runSubgroup(
         q_stride: qLayout.stride,
         k_steps: up4(k) / 4,
         first_batch: first,
-        add: epilogue.addTo ? 1 : 0,
         alpha: epilogueAlpha(epilogue),
       },
       workgroups: [Math.ceil(p.outer / (tileP * lanes)), Math.ceil(q.outer / (4 * tileQ)), some],
