@@ -1,7 +1,7 @@
 /** The exported models, run by ONNX Runtime, against our own networks. */
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
-import ort from "onnxruntime-node";
+import ort from "npm:onnxruntime-node@1.30.0";
 import {
   EXPR_CONVENTION,
   type InputConvention,

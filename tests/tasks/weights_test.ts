@@ -1,6 +1,6 @@
 /** `weights`, `train --init` and `export` as command lines. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import ort from "onnxruntime-node";
+import ort from "npm:onnxruntime-node@1.30.0";
 import { readSafetensors } from "../../models/weights/safetensors.ts";
 import { backboneNames } from "../../models/weights/resnet50_names.ts";
 import { goldenPath, goldenValues } from "../golden/weights.ts";
