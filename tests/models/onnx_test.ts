@@ -1,7 +1,6 @@
 /** The exported models, run by ONNX Runtime, against our own networks. */
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
-import ort from "npm:onnxruntime-node@1.30.0";
 import {
   EXPR_CONVENTION,
   type InputConvention,
@@ -21,6 +20,7 @@ import {
 } from "../../models/networks.ts";
 import { exportEnsemble, exportNetwork } from "../../models/onnx/export.ts";
 import type { TrainedNetwork } from "../../models/onnx/layers.ts";
+import { type OnnxTensor, runOnnx } from "../_onnx_runtime.ts";
 
 await initializeDevice();
 
@@ -83,21 +83,13 @@ function ourImages(pixels: Uint8Array, convention: InputConvention): tf.Tensor4D
 }
 
 /** [N, S, S, 3] bytes as [N, 3, S, S] floats, with any first axes. */
-function onnxImages(pixels: Uint8Array, axes: readonly number[]): ort.Tensor {
+function onnxImages(pixels: Uint8Array, axes: readonly number[]): OnnxTensor {
   const plane = SIZE * SIZE;
   const values = Float32Array.from(pixels, (_, i) => {
     const [image, channel, pixel] = [Math.floor(i / (3 * plane)), Math.floor(i / plane) % 3, i % plane];
     return pixels[(image * plane + pixel) * 3 + channel];
   });
-  return new ort.Tensor("float32", values, [...axes, 3, SIZE, SIZE]);
-}
-
-async function runOnnx(model: Uint8Array, images: ort.Tensor, output: string) {
-  const session = await ort.InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
-  assertEquals(session.outputNames, [output]);
-  const { [output]: result } = await session.run({ images });
-  await session.release();
-  return { shape: [...result.dims], data: result.data as Float32Array };
+  return { data: values, dims: [...axes, 3, SIZE, SIZE] };
 }
 
 /** Our logits of every frame, [B, T, classes] or [N, classes]. */

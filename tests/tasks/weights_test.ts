@@ -1,9 +1,9 @@
 /** `weights`, `train --init` and `export` as command lines. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import ort from "npm:onnxruntime-node@1.30.0";
 import { readSafetensors } from "../../models/weights/safetensors.ts";
 import { backboneNames } from "../../models/weights/resnet50_names.ts";
 import { goldenPath, goldenValues } from "../golden/weights.ts";
+import { runOnnx } from "../_onnx_runtime.ts";
 import { lastLine, messageOf, task } from "./_task.ts";
 
 const DAG = goldenPath("resnet50_dag_old.pth");
@@ -122,18 +122,16 @@ Deno.test("train --init takes backbone and input from the file; export writes wh
     ]);
     assertEquals(lastLine(one).networks, { rnn: 1 });
     assertEquals(lastLine(all).networks, { rnn: 1 });
-    const images = new ort.Tensor("float32", new Float32Array(3 * 3 * 32 * 32).fill(100), [1, 3, 3, 32, 32]);
+    const images = { data: new Float32Array(3 * 3 * 32 * 32).fill(100), dims: [1, 3, 3, 32, 32] };
     for (
       const [file, output, shape] of [["rnn", "logits", [1, 3, 7]], ["ensemble", "probabilities", [
         1,
         7,
       ]]] as const
     ) {
-      const session = await ort.InferenceSession.create(`${folder}/${file}.onnx`, { intraOpNumThreads: 1 });
-      const result = (await session.run({ images }))[output];
-      assertEquals(result.dims, shape);
-      assert((result.data as Float32Array).every(Number.isFinite));
-      await session.release();
+      const result = await runOnnx(`${folder}/${file}.onnx`, images, output);
+      assertEquals(result.shape, [...shape]);
+      assert(result.data.every(Number.isFinite));
     }
     const wrong = messageOf(await task("export", DAG, "--onnx", `${folder}/x.onnx`));
     assertStringIncludes(wrong, "expected a safetensors file");
