@@ -4,24 +4,15 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { run } from "../runtime/program.ts";
-import type { ShaderFile } from "../runtime/wgsl.ts";
-import { ACTIVATION_INCLUDES } from "./activation.ts";
-import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
-import plainSource from "./matmul_plain.wgsl" with { type: "text" };
+import { currentTraits } from "../runtime/program.ts";
+import { variantFor } from "../runtime/tuner.ts";
+import type { Epilogue } from "./epilogue.ts";
 import { type MatmulShape, matmulShape } from "./shape.ts";
-import { runSubgroup, type SubgroupVariant } from "./subgroup.ts";
+import { runSubgroup } from "./subgroup.ts";
+import { defaultVariant, type MatmulVariant, sizesOf } from "./variants.ts";
+import { runPlain, runWorkgroup } from "./workgroup.ts";
 
-const PLAIN: ShaderFile = {
-  file: "matmul/matmul_plain.wgsl",
-  source: plainSource,
-  includes: ACTIVATION_INCLUDES,
-};
-
-/** Invocations of a workgroup: the lanes of a software adapter's vector. */
-const LANES = 8;
-/** What WebGPU guarantees a grid in one direction. */
-const MAX_GRID = 65535;
+export { candidates, defaultVariant, type MatmulVariant } from "./variants.ts";
 
 /** What is done besides the product. */
 export interface MatmulOptions extends Epilogue {
@@ -62,50 +53,25 @@ function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, optio
   }
   const { batches, rows, columns } = shape;
   if (sizeOf(addTo) !== batches * rows * columns || addTo.shape.at(-1) !== columns) {
-    const wanted = [...shape.batchShape, rows, columns].join(", ");
     throw new RangeError(
-      `Cannot run matmul: addTo has shape [${addTo.shape.join(", ")}]; expected [${wanted}]`,
+      `Cannot run matmul: addTo has shape [${addTo.shape.join(", ")}]; expected [${
+        shape.outShape.join(", ")
+      }]`,
     );
   }
 }
 
-/** How a product is computed. */
-export type MatmulVariant = { readonly kind: "plain" } | SubgroupVariant;
-
-function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
-  const { batches, rows, columns, inner, transposeA, transposeB } = shape;
-  const { bias, slopes, addTo } = epilogue;
-  let y = addTo;
-  for (let first = 0; first < batches; first += MAX_GRID) {
-    [y] = run({
-      shader: PLAIN,
-      constants: epilogueConstants(epilogue),
-      inputs: [a, b, bias ?? b, slopes ?? b],
-      outputs: [y ? { inPlace: y } : { shape: [...shape.batchShape, rows, columns] }],
-      uniforms: {
-        rows,
-        columns,
-        inner,
-        a_batches: shape.batchesA,
-        a_batch: rows * inner,
-        a_row: transposeA ? 1 : inner,
-        a_inner: transposeA ? rows : 1,
-        b_batches: shape.batchesB,
-        b_batch: columns * inner,
-        b_inner: transposeB ? 1 : columns,
-        b_column: transposeB ? inner : 1,
-        first_batch: first,
-        alpha: epilogueAlpha(epilogue),
-      },
-      workgroups: [
-        Math.ceil(columns / (4 * LANES)),
-        Math.ceil(rows / 4),
-        Math.min(MAX_GRID, batches - first),
-      ],
-      flops: 2 * batches * rows * columns * inner,
-    });
+function compute(a: TensorInfo, b: TensorInfo, shape: MatmulShape, options: MatmulOptions): TensorInfo {
+  const variant = options.variant ??
+    variantFor("matmul", sizesOf(shape), () => defaultVariant(shape, currentTraits()));
+  switch (variant.kind) {
+    case "plain":
+      return runPlain(a, b, shape, options);
+    case "subgroup":
+      return runSubgroup(a, b, shape, options, variant);
+    case "workgroup":
+      return runWorkgroup(a, b, shape, options, variant);
   }
-  return y!;
 }
 
 /**
@@ -121,7 +87,5 @@ function plain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilo
 export function matmul(a: TensorInfo, b: TensorInfo, options: MatmulOptions = {}): TensorInfo {
   const shape = matmulShape(a.shape, b.shape, options.transposeA, options.transposeB);
   requireOperands(a, b, shape, options);
-  const { variant = { kind: "plain" } } = options;
-  if (variant.kind === "plain") return plain(a, b, shape, options);
-  return runSubgroup(a, b, shape, options, variant);
+  return compute(a, b, shape, options);
 }

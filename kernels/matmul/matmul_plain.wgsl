@@ -1,7 +1,8 @@
 // y[b, m, n] = f(sum over k of a[b, m, k] c[b, k, n] + bias[n]), or y += that; any strides, any sizes.
 //
 // The plain version, kept as the measure of the others and for shapes that they don't take. One invocation computes
-// TILE_M rows times four columns in registers. Grid: x = column tiles, y = row tiles, z = batches.
+// TILE_M rows times four columns in registers. Grid: x, folded into y = tiles, of a column
+// first; z = batches.
 //#include "activation.wgsl"
 const TILE_M = 4u;
 const ADD = false; // to what y holds
@@ -32,10 +33,15 @@ struct Uniforms {
 @group(0) @binding(5) var<uniform> u: Uniforms;
 
 @compute @workgroup_size(8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(
+  @builtin(global_invocation_id) id: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   let batch = u.first_batch + id.z;
-  let first_row = id.y * TILE_M;
-  let first_column = id.x * 4u;
+  let tile = id.y * groups.x * 8u + id.x;
+  let tiles = (u.rows + TILE_M - 1u) / TILE_M;
+  let first_row = tile % tiles * TILE_M;
+  let first_column = tile / tiles * 4u;
   let last = vec4<u32>(u.columns - 1u);
   let column = min(vec4<u32>(first_column) + vec4<u32>(0u, 1u, 2u, 3u), last);
   var at_b = vec4<u32>((batch % u.b_batches) * u.b_batch) + column * u.b_column;

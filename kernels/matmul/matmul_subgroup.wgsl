@@ -1,8 +1,8 @@
 // y = f(a b + bias), or y += a b + bias, batch by batch, on adapters whose subgroups have LANES lanes (software: 8).
 //
 // Each lane computes TILE_P rows of one operand, p, times TILE_Q vec4s of the other, q, in registers. Every lane loads its
-// own rows of p; q is loaded once by the lanes together and passed on by subgroupBroadcast. SWAPPED = false: p is a, q is
-// b; true: p is b, q is a, for few rows of a. Grid: x = tiles of p, y = tiles of q, z = batches. K and what vec4s run
+// own rows of p; q is loaded once by the lanes together and passed on by subgroupShuffle from a constant lane. SWAPPED = false: p is a, q is
+// b; true: p is b, q is a, for few rows of a. Grid: x, folded into y = tiles, of p first; z = batches. K and what vec4s run
 // along are multiples of 4 (pack.ts). Tiles beyond an operand's end read something and don't store it.
 //
 // Measured on lavapipe 22.3.6, [6144, 512] x [512, 64], GFLOP per core-second: 8x32 tile 31, 4x64 32, 6x32 29, 12x32 27, 4x32
@@ -30,6 +30,7 @@ struct Uniforms {
   q_batch: u32,
   q_stride: u32,
   k_steps: u32, // K / 4
+  p_tiles: u32,
   first_batch: u32, // of this dispatch
   alpha: f32, // slope of leakyrelu
 }
@@ -73,13 +74,15 @@ fn store(sums: vec4<f32>, row: u32, column: u32, columns: u32) {
 
 @compute @workgroup_size(LANES)
 fn main(
-  @builtin(global_invocation_id) id: vec3<u32>,
   @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let batch = u.first_batch + group.z;
-  let p_start = id.x * TILE_P;
-  let q_start = group.y * 4u * TILE_Q;
+  let tile = group.y * groups.x + group.x;
+  let q_tile = tile / u.p_tiles;
+  let p_start = ((tile - q_tile * u.p_tiles) * LANES + lane) * TILE_P;
+  let q_start = q_tile * 4u * TILE_Q;
   var acc: array<vec4<f32>, TILE_P * TILE_Q>; // vec4s along q
   var f: array<vec4<f32>, 4u * TILE_Q>; // [k, TILE_Q], the same in all lanes
   var mine: array<vec4<f32>, 4u * TILE_Q / LANES>;
@@ -110,7 +113,7 @@ fn main(
       for (var j = 0u; j < TILE_Q; j++) {
         //#unroll
         for (var c = 0u; c < 4u; c++) {
-          let v = subgroupBroadcast(mine[(4u * j + c) / LANES], (4u * j + c) % LANES);
+          let v = subgroupShuffle(mine[(4u * j + c) / LANES], (4u * j + c) % LANES);
           f[j][c] = v.x;
           f[TILE_Q + j][c] = v.y;
           f[2u * TILE_Q + j][c] = v.z;
@@ -120,7 +123,7 @@ fn main(
     } else {
       //#unroll
       for (var i = 0u; i < 4u * TILE_Q; i++) {
-        f[i] = subgroupBroadcast(mine[i / LANES], i % LANES);
+        f[i] = subgroupShuffle(mine[i / LANES], i % LANES);
       }
     }
     if (P_INNER) {

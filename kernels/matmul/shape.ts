@@ -6,8 +6,8 @@
 
 /** y [batches, M, N] = a [batches, M, K] b [batches, K, N]. */
 export interface MatmulShape {
-  /** of y, without rows and columns */
-  readonly batchShape: readonly number[];
+  /** of y, as its caller sees it */
+  readonly outShape: readonly number[];
   readonly batches: number;
   /** batch i of y takes batch i mod these of a and b */
   readonly batchesA: number;
@@ -76,13 +76,17 @@ export function matmulShape(
   if (!batchesRepeat(aBatch, bBatch)) refuse("equal batch dimensions, or leading ones to repeat");
   const longer = product(aBatch) >= product(bBatch) ? aBatch : bBatch;
   const ones = Math.max(a.length, b.length) - 2 - longer.length;
+  const rows = transposeA ? aSecond : aFirst;
+  const columns = transposeB ? bFirst : bSecond;
+  // Batches that share b are more rows of one product.
+  const folded = product(bBatch) === 1 && !transposeA;
   return {
-    batchShape: [...new Array<number>(Math.max(0, ones)).fill(1), ...longer],
-    batches: product(longer),
-    batchesA: product(aBatch),
+    outShape: [...new Array<number>(Math.max(0, ones)).fill(1), ...longer, rows, columns],
+    batches: folded ? 1 : product(longer),
+    batchesA: folded ? 1 : product(aBatch),
     batchesB: product(bBatch),
-    rows: transposeA ? aSecond : aFirst,
-    columns: transposeB ? bFirst : bSecond,
+    rows: folded ? product(longer) * rows : rows,
+    columns,
     inner,
     transposeA,
     transposeB,

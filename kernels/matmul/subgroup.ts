@@ -4,7 +4,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { release, run } from "../runtime/program.ts";
+import { foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
@@ -60,6 +60,8 @@ export function runSubgroup(
   const pPadded = fitsVec4(p, k) ? undefined : padOperand(pTensor, p, k);
   const qPadded = fitsVec4(q, k) ? undefined : padOperand(qTensor, q, k);
   const [pLayout, qLayout] = [strides(p, k), strides(q, k)];
+  const pTiles = Math.ceil(p.outer / (tileP * lanes));
+  const workgroups = foldWorkgroups(pTiles * Math.ceil(q.outer / (4 * tileQ)));
   let y = epilogue.addTo;
   for (let first = 0; first < batches; first += MAX_GRID) {
     const some = Math.min(MAX_GRID, batches - first);
@@ -81,7 +83,7 @@ export function runSubgroup(
         epilogue.bias ?? pTensor,
         epilogue.slopes ?? pTensor,
       ],
-      outputs: [y ? { inPlace: y } : { shape: [...shape.batchShape, rows, columns] }],
+      outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
       uniforms: {
         p_count: p.outer,
         q_count: q.outer,
@@ -92,10 +94,11 @@ export function runSubgroup(
         q_batch: qLayout.batch,
         q_stride: qLayout.stride,
         k_steps: up4(k) / 4,
+        p_tiles: pTiles,
         first_batch: first,
         alpha: epilogueAlpha(epilogue),
       },
-      workgroups: [Math.ceil(p.outer / (tileP * lanes)), Math.ceil(q.outer / (4 * tileQ)), some],
+      workgroups: [...workgroups, some],
       flops: 2 * some * rows * columns * k,
     });
   }

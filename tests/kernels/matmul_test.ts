@@ -39,7 +39,7 @@ async function check(
   const right = draw(b);
   const bias = draw([columns]);
   const slopes = draw([columns]);
-  const base = draw([...shape.batchShape, rows, columns]);
+  const base = draw(shape.outShape);
   const options: MatmulOptions = {
     transposeA,
     transposeB,

@@ -1,0 +1,79 @@
+/**
+ * The variants of the matrix product: which shader, with which tiles, for which adapter and shape.
+ *
+ * @module
+ */
+import type { AdapterTraits } from "../runtime/device.ts";
+import { up4 } from "./pad.ts";
+import type { MatmulShape } from "./shape.ts";
+import type { SubgroupVariant } from "./subgroup.ts";
+import type { WorkgroupVariant } from "./workgroup.ts";
+
+/** How a product is computed; `plain` needs nothing and is slow. */
+export type MatmulVariant = { readonly kind: "plain" } | SubgroupVariant | WorkgroupVariant;
+
+/** Lanes of the subgroup variants at most: a CPU's vector of floats. */
+const LANES = 8;
+/** Workgroups that run at the same time on the smallest software adapter. */
+const CORES = 2;
+/** Rows of a lane, vec4s that are shared. Few, since each is compiled for each layout on a fresh machine. */
+const TILES = [[8, 8], [4, 8], [4, 2]] as const;
+/** Multiply-adds below which the largest tile does not pay back its compilation (0.8 s against 0.3 s, once). */
+const LARGE = 2 ** 26;
+/** Nanoseconds of four k on lavapipe 22.3: a row times a vec4, loads of a row, loads of a shared vec4. */
+const COST = { multiply: 4, row: 21, shared: 12 };
+
+/** Blocks for GPUs: rows, columns, k of a workgroup, rows and vec4s of an invocation. */
+const BLOCKS = [[128, 128, 8, 8, 2], [64, 64, 16, 8, 2], [64, 64, 16, 4, 1], [32, 32, 16, 4, 1]] as const;
+/** A GPU should get at least this many workgroups. */
+const GPU_WORKGROUPS = 256;
+/** k that make a part of the sum worth its own pass. */
+const MIN_PART = 128;
+
+/** The sizes on which the choice depends, by the letters of the product. */
+export function sizesOf({ batches, rows, columns, inner, transposeA, transposeB }: MatmulShape) {
+  return { B: batches, M: rows, N: columns, K: inner, TA: transposeA ? 1 : 0, TB: transposeB ? 1 : 0 };
+}
+
+/** Variants for a software adapter with their estimated time. */
+function subgroupVariants(shape: MatmulShape, lanes: number): { variant: SubgroupVariant; time: number }[] {
+  const large = shape.batches * shape.rows * shape.columns * shape.inner >= LARGE;
+  const tiles = TILES.filter(([p, q]) => 4 * q >= lanes && (large || p < 8));
+  return [false, true].flatMap((swapped) => {
+    const [p, q] = swapped ? [shape.columns, shape.rows] : [shape.rows, shape.columns];
+    return tiles.map(([tileP, tileQ]) => {
+      const groups = shape.batches * Math.ceil(p / (tileP * lanes)) * Math.ceil(q / (4 * tileQ));
+      const step = COST.multiply * tileP * tileQ + COST.row * tileP + COST.shared * tileQ;
+      const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ };
+      return { variant, time: Math.ceil(groups / CORES) * up4(shape.inner) / 4 * step };
+    });
+  });
+}
+
+/** Variants for a GPU, the largest block that gives it enough workgroups first. */
+function workgroupVariants(shape: MatmulShape): WorkgroupVariant[] {
+  const groupsOf = ([blockM, blockN]: readonly number[]) =>
+    shape.batches * Math.ceil(shape.rows / blockM) * Math.ceil(shape.columns / blockN);
+  const enough = BLOCKS.findIndex((block) => groupsOf(block) >= GPU_WORKGROUPS);
+  const first = enough < 0 ? BLOCKS.length - 1 : enough;
+  return [BLOCKS[first], ...BLOCKS.filter((_, i) => i !== first)].map((block) => {
+    const [blockM, blockN, blockK, tileM, tileN] = block;
+    const wanted = Math.floor(GPU_WORKGROUPS / groupsOf(block));
+    const parts = Math.max(1, Math.min(wanted, Math.floor(shape.inner / MIN_PART)));
+    return { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts };
+  });
+}
+
+/** The variants that are worth timing, the default first. */
+export function candidates(shape: MatmulShape, { software, subgroupSize }: AdapterTraits): MatmulVariant[] {
+  const lanes = Math.min(LANES, subgroupSize);
+  const ranked = lanes < 4 ? [] : subgroupVariants(shape, lanes).sort((a, b) => a.time - b.time);
+  const subgroup = ranked.map(({ variant }) => variant);
+  const workgroup = workgroupVariants(shape);
+  return software ? [...subgroup, { kind: "plain" }, ...workgroup] : [...workgroup, ...subgroup];
+}
+
+/** The variant that runs unless another is given or was tuned. */
+export function defaultVariant(shape: MatmulShape, adapter: AdapterTraits): MatmulVariant {
+  return candidates(shape, adapter)[0];
+}

@@ -1,0 +1,150 @@
+/**
+ * The matrix product in tiles of workgroup memory, for GPUs, and the plain one, which takes the same uniforms.
+ *
+ * @module
+ */
+import type { TensorInfo } from "@tensorflow/tfjs";
+import { foldWorkgroups, release, run } from "../runtime/program.ts";
+import type { ShaderFile } from "../runtime/wgsl.ts";
+import { ACTIVATION_INCLUDES } from "./activation.ts";
+import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
+import plainSource from "./matmul_plain.wgsl" with { type: "text" };
+import sumSource from "./matmul_sum.wgsl" with { type: "text" };
+import workgroupSource from "./matmul_workgroup.wgsl" with { type: "text" };
+import type { MatmulShape } from "./shape.ts";
+
+const includes = ACTIVATION_INCLUDES;
+/** For any shape, one dispatch. */
+export const PLAIN: ShaderFile = { file: "matmul/matmul_plain.wgsl", source: plainSource, includes };
+/** Tiles in workgroup memory. */
+export const WORKGROUP: ShaderFile = {
+  file: "matmul/matmul_workgroup.wgsl",
+  source: workgroupSource,
+  includes,
+};
+/** Adds the parts of K. */
+export const SUM: ShaderFile = { file: "matmul/matmul_sum.wgsl", source: sumSource, includes };
+
+/** What WebGPU guarantees a grid in one direction. */
+const MAX_GRID = 65535;
+/** Invocations of matmul_plain.wgsl and of matmul_sum.wgsl. */
+const PLAIN_GROUP = 8;
+const PLAIN_TILE = 4;
+const SUM_GROUP = 64;
+
+/** See matmul_workgroup.wgsl. */
+export interface WorkgroupVariant {
+  readonly kind: "workgroup";
+  /** rows, columns and k of a workgroup */
+  readonly blockM: number;
+  readonly blockN: number;
+  readonly blockK: number;
+  /** rows and vec4s of columns of an invocation */
+  readonly tileM: number;
+  readonly tileN: number;
+  /** ranges of k that are summed apart, for few outputs and long sums; 1 for none */
+  readonly parts: number;
+}
+
+/** Where the elements of the operands lie. */
+function stridesOf({ rows, columns, inner, transposeA, transposeB, batchesA, batchesB }: MatmulShape) {
+  return {
+    rows,
+    columns,
+    inner,
+    a_batches: batchesA,
+    a_batch: rows * inner,
+    a_row: transposeA ? 1 : inner,
+    a_inner: transposeA ? rows : 1,
+    b_batches: batchesB,
+    b_batch: columns * inner,
+    b_inner: transposeB ? 1 : columns,
+    b_column: transposeB ? inner : 1,
+  };
+}
+
+/** Rows of the grid that stay within its limit, as [first, count]. */
+function* slices(count: number): Generator<[first: number, count: number]> {
+  for (let first = 0; first < count; first += MAX_GRID) yield [first, Math.min(MAX_GRID, count - first)];
+}
+
+/** y = f(a b + bias), the plain way. */
+export function runPlain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
+  const { batches, rows, columns, inner } = shape;
+  const tiles = Math.ceil(rows / PLAIN_TILE) * Math.ceil(columns / 4);
+  let y = epilogue.addTo;
+  for (const [first, count] of slices(batches)) {
+    [y] = run({
+      shader: PLAIN,
+      constants: epilogueConstants(epilogue),
+      inputs: [a, b, epilogue.bias ?? b, epilogue.slopes ?? b],
+      outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
+      uniforms: { ...stridesOf(shape), first_batch: first, alpha: epilogueAlpha(epilogue) },
+      workgroups: [...foldWorkgroups(Math.ceil(tiles / PLAIN_GROUP)), count],
+      flops: 2 * count * rows * columns * inner,
+    });
+  }
+  return y!;
+}
+
+/** y = f(a b + bias) in tiles. */
+export function runWorkgroup(
+  a: TensorInfo,
+  b: TensorInfo,
+  shape: MatmulShape,
+  epilogue: Epilogue,
+  variant: WorkgroupVariant,
+): TensorInfo {
+  const { batches, rows, columns, inner } = shape;
+  const { blockM, blockN, blockK, tileM, tileN } = variant;
+  const part = blockK * Math.ceil(inner / (blockK * variant.parts));
+  const parts = Math.ceil(inner / part);
+  const last = parts === 1 ? epilogue : {};
+  let y = last.addTo;
+  for (const [first, count] of slices(parts * batches)) {
+    [y] = run({
+      shader: WORKGROUP,
+      constants: {
+        ...epilogueConstants(last),
+        BLOCK_M: blockM,
+        BLOCK_N: blockN,
+        BLOCK_K: blockK,
+        TILE_M: tileM,
+        TILE_N: tileN,
+        A_INNER: !shape.transposeA,
+        B_INNER: shape.transposeB,
+      },
+      inputs: [a, b, last.bias ?? b, last.slopes ?? b],
+      outputs: [
+        y ? { inPlace: y } : { shape: [...(parts === 1 ? [] : [parts]), ...shape.outShape] },
+      ],
+      uniforms: { ...stridesOf(shape), batches, first, part, alpha: epilogueAlpha(last) },
+      workgroups: [...foldWorkgroups(Math.ceil(columns / blockN) * Math.ceil(rows / blockM)), count],
+      flops: 2 * count * rows * columns * Math.min(inner, part),
+    });
+  }
+  return parts === 1 ? y! : sumParts(y!, parts, shape, epilogue);
+}
+
+/** sums [parts, .., M, N], which is given back, -> y [.., M, N] */
+function sumParts(sums: TensorInfo, parts: number, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
+  const { batches, outShape, rows, columns } = shape;
+  const { bias, slopes, addTo } = epilogue;
+  const workgroups = foldWorkgroups(Math.ceil(batches * rows * Math.ceil(columns / 4) / SUM_GROUP));
+  const [y] = run({
+    shader: SUM,
+    constants: epilogueConstants(epilogue),
+    inputs: [sums, bias ?? sums, slopes ?? sums],
+    outputs: [addTo ? { inPlace: addTo } : { shape: [...outShape] }],
+    uniforms: {
+      parts,
+      rows: batches * rows,
+      columns,
+      grid: workgroups[0] * SUM_GROUP,
+      alpha: epilogueAlpha(epilogue),
+    },
+    workgroups,
+  });
+  release(sums);
+  return y;
+}
