@@ -88,7 +88,7 @@ export function batchNormForward(
   const { rows, channels, size, groups, chunks, chunkRows, blocks, blockRows } = plan;
   const [parts] = run({
     shader: SUMS(size),
-    constants: { LANES_C: plan.lanesC, LANES_M: plan.lanesM },
+    constants: { LANES_C: plan.lanesC, LANES_M: plan.lanesM, WIDE: plan.sumWide },
     inputs: [x],
     outputs: [{ shape: [chunks, 2, size] }],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
@@ -164,14 +164,14 @@ export function batchNormBackward(
     constants: {
       LANES_C: plan.lanesC,
       LANES_M: plan.lanesM,
-      WIDE: plan.gradientWide,
+      WIDE: plan.sumWide,
       RELU: relu,
       RESIDUAL: residual,
     },
     inputs: [x, residual ? y : x, dy, saved],
     outputs: [{ shape: [chunks, 2, size] }, { shape: residual ? x.shape : [size / channels] }],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
-    workgroups: foldWorkgroups(plan.gradientGroups),
+    workgroups: foldWorkgroups(plan.sumGroups),
   });
   const merged = mergeChunks(parts, plan, true);
   const gradients = run({

@@ -4,8 +4,9 @@
 // normalises a block of rows; those of block 0 also write what backward needs and update the running statistics (with
 // the unbiased variance, PyTorch's rule). Grid: block * C / WIDE + c / WIDE, in elements.
 //
-// An invocation has WIDE elements, LANES apart, so that a workgroup reads long pieces of a row; on lavapipe 4 instead
-// of 1 are NNN times as fast with 512 channels.
+// An invocation has WIDE elements, LANES apart, so that a workgroup reads long pieces of a row: with 4 or 2
+// instead of 1 the four dispatches of forward and backward take 0.65 to 0.8 of the time on lavapipe from 64 channels
+// on. Dead end: several rows at a time are no faster.
 //#include "elements.wgsl"
 //#include "batch_norm_moments.wgsl"
 const LANES = 8u;

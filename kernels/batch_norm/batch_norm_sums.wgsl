@@ -3,8 +3,9 @@
 //
 // First dispatch of batch normalisation in training. A workgroup: LANES_C elements of one chunk, whose rows LANES_M
 // invocations take in turn, four at a time; a tree merges what they found. Grid: chunk * groups + group of elements.
-// With LANES_M = 1 each invocation is alone; grid: chunk * C + c, in elements. The first row is subtracted because it
-// makes values far from 0 small without error.
+// With LANES_M = 1 each invocation is alone and has WIDE elements, as in batch_norm_fwd.wgsl; grid:
+// chunk * C / WIDE + c / WIDE, in elements. The first row is subtracted because it makes values far from 0 small without
+// error.
 //
 // On lavapipe 4 x 2 lanes take 1.6 times as long as 8 x 1: a barrier makes the driver switch between lanes.
 // Dead end: a sum of squares about the first row alone is no faster, and loses the variance if that row is an outlier.
@@ -12,6 +13,7 @@
 //#include "batch_norm_moments.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
+const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
 
 struct Uniforms {
   rows: u32, // M = N H W
@@ -37,43 +39,61 @@ fn main(
   var chunk = index / u.groups;
   var c = (index - chunk * u.groups) * LANES_C + local.x;
   if (LANES_M == 1u) {
-    chunk = (index * LANES_C + local.x) / u.channels;
-    c = index * LANES_C + local.x - chunk * u.channels;
+    let columns = u.channels / WIDE;
+    chunk = (index * LANES_C + local.x) / columns;
+    let column = index * LANES_C + local.x - chunk * columns;
+    c = column / LANES_C * LANES_C * WIDE + column % LANES_C;
   }
   let inside = chunk < u.chunks && c < u.channels;
-  var all = Moments(0.0, Element(0.0), Element(0.0));
+  var all = array<Moments, WIDE>(); // all 0
   if (inside) {
-    let pivot = x[c];
+    var pivot = array<Element, WIDE>();
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      pivot[k] = x[c + k * LANES_C];
+    }
     let step = LANES_M * u.channels;
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
     var m = chunk * u.chunk_rows + local.y;
     for (; m + 3u * LANES_M < last; m += 4u * LANES_M) {
-      let at = m * u.channels + c;
-      let a = x[at] - pivot;
-      let b = x[at + step] - pivot;
-      let d = x[at + 2u * step] - pivot;
-      let e = x[at + 3u * step] - pivot;
-      let mean = 0.25 * ((a + b) + (d + e));
-      let squares = (a - mean) * (a - mean) + (b - mean) * (b - mean) + (d - mean) * (d - mean) + (e - mean) * (e - mean);
-      all = merge_moments(all, Moments(4.0, mean, squares));
+      //#unroll
+      for (var k = 0u; k < WIDE; k++) {
+        let at = m * u.channels + c + k * LANES_C;
+        let a = x[at] - pivot[k];
+        let b = x[at + step] - pivot[k];
+        let d = x[at + 2u * step] - pivot[k];
+        let e = x[at + 3u * step] - pivot[k];
+        let mean = 0.25 * ((a + b) + (d + e));
+        let squares = ((a - mean) * (a - mean) + (b - mean) * (b - mean)) +
+          ((d - mean) * (d - mean) + (e - mean) * (e - mean));
+        all[k] = merge_moments(all[k], Moments(4.0, mean, squares));
+      }
     }
     for (; m < last; m += LANES_M) {
-      all = merge_moments(all, Moments(1.0, x[m * u.channels + c] - pivot, Element(0.0)));
+      //#unroll
+      for (var k = 0u; k < WIDE; k++) {
+        let d = x[m * u.channels + c + k * LANES_C] - pivot[k];
+        all[k] = merge_moments(all[k], Moments(1.0, d, Element(0.0)));
+      }
     }
   }
-  if (LANES_M > 1u) {
+  if (LANES_M > 1u) { // then WIDE is 1
     let lane = local.y * LANES_C + local.x;
-    found[lane] = all;
+    found[lane] = all[0];
     for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
       workgroupBarrier();
       if (local.y < span) {
         found[lane] = merge_moments(found[lane], found[lane + span * LANES_C]);
       }
     }
-    all = found[lane];
+    all[0] = found[lane];
   }
   if (inside && local.y == 0u) {
-    partial_sums[2u * chunk * u.channels + c] = all.mean;
-    partial_sums[(2u * chunk + 1u) * u.channels + c] = all.squares;
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      let at = 2u * chunk * u.channels + c + k * LANES_C;
+      partial_sums[at] = all[k].mean;
+      partial_sums[at + u.channels] = all[k].squares;
+    }
   }
 }

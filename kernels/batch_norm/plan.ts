@@ -74,12 +74,10 @@ export interface BatchNormPlan {
   readonly lanesM: number;
   /** of `lanesC` elements */
   readonly groups: number;
-  /** workgroups of the forward sums */
+  /** workgroups of the sums */
   readonly sumGroups: number;
-  /** workgroups of the backward sums */
-  readonly gradientGroups: number;
-  /** elements that an invocation of the backward sums has side by side */
-  readonly gradientWide: number;
+  /** elements that an invocation of the sums has side by side */
+  readonly sumWide: number;
   readonly chunks: number;
   readonly chunkRows: number;
   readonly blocks: number;
@@ -123,9 +121,8 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     lanesC,
     lanesM,
     groups,
-    sumGroups: flat ? Math.ceil(chunks * channels / lanesC) : chunks * groups,
-    gradientGroups: flat ? Math.ceil(chunks * channels / (lanesC * wide)) : chunks * groups,
-    gradientWide: flat ? wide : 1,
+    sumGroups: flat ? Math.ceil(chunks * channels / (lanesC * wide)) : chunks * groups,
+    sumWide: flat ? wide : 1,
     chunks,
     chunkRows,
     blocks: Math.ceil(rows / blockRows),
