@@ -17,6 +17,7 @@ import { GLOBAL_AVERAGE_POOL_KERNELS } from "./pool/global_average_pool.ts";
 import { MAX_POOL_KERNELS } from "./pool/max_pool.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
+export type { AttentionDropout } from "./attention/attention.ts";
 export {
   selfAttention,
   type SelfAttentionOptions,

@@ -23,6 +23,8 @@ const BIAS_SUMS: ShaderFile = { file: "attention/bias_sums.wgsl", source: biasSu
 const NAME = "FervidSelfAttention";
 const MASKED_NAME = "FervidMaskedSelfAttention";
 const LANES = 8;
+/** Most frames of all clips: llvmpipe leaves a loop after 65535 iterations (see rows.ts), and a bias sums an eighth. */
+const MAX_ROWS = 2 ** 17;
 
 /** The weights of multi-head self-attention. */
 export interface SelfAttentionWeights {
@@ -38,7 +40,7 @@ export interface SelfAttentionWeights {
 
 /** How the layer is applied. */
 export interface SelfAttentionOptions {
-  /** A; D / A is a multiple of 4, at most 128 */
+  /** A, a divisor of D; D / A is at most 128 */
   readonly heads: number;
   /** int32 or bool [B, T]: where it is 0, nothing attends to that frame */
   readonly mask?: tf.Tensor2D;
@@ -153,7 +155,12 @@ function requireShapes(x: tf.Tensor3D, weights: SelfAttentionWeights, heads: num
       `Cannot run selfAttention: x has shape [${x.shape}]; expected [B, T, D] without an empty dimension`,
     );
   }
-  const depth = x.shape[2];
+  const [clips, frames, depth] = x.shape;
+  if (clips * frames > MAX_ROWS) {
+    throw new RangeError(
+      `Cannot run selfAttention: x has shape [${x.shape}]; expected at most ${MAX_ROWS} frames in all`,
+    );
+  }
   if (!Number.isInteger(heads) || heads < 1 || depth % heads !== 0) {
     throw new RangeError(`Cannot run selfAttention: ${heads} heads; expected a divisor of D = ${depth}`);
   }
@@ -208,9 +215,9 @@ function runLayer(inputs: tf.NamedTensorMap, attributes: Attributes): tf.Tensor3
  * heads of (softmax(q k' / sqrt(D / A)) v) Wo + bo, with q, k, v = x Wqkv + bqkv. Heads whose size is no multiple of 4
  * are filled with zeros, at the cost of copies of the weights.
  *
- * @param x float32 [B, T, D], T at most 4096
+ * @param x float32 [B, T, D], T at most 4096, B * T at most 131072
  * @returns [B, T, D]; where no frame of a clip is attended, the context is zero and y is the output bias
- * @throws {RangeError} for shapes that do not fit, heads larger than 128, longer clips, a dropout rate outside [0, 1)
+ * @throws {RangeError} for shapes that do not fit, heads larger than 128, more frames, a dropout rate outside [0, 1)
  * @throws {TypeError} for other types than float32, and for a mask that is neither int32 nor bool
  */
 export function selfAttention(

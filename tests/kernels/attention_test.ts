@@ -290,6 +290,7 @@ Deno.test("selfAttention: refuses what does not fit", () => {
     );
   assertThrows(call({ x: tf.zeros([3, 8]) }), RangeError, "expected [B, T, D]");
   assertThrows(call({ x: tf.zeros([2, 0, 8]) }), RangeError, "without an empty dimension");
+  assertThrows(call({ x: tf.zeros([2 ** 17 + 1, 1, 8]) }), RangeError, "at most 131072 frames in all");
   assertThrows(call({}, { heads: 3 }), RangeError, "3 heads; expected a divisor of D = 8");
   assertThrows(call({}, { heads: 0 }), RangeError, "0 heads");
   assertThrows(
