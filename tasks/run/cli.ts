@@ -63,6 +63,8 @@ export interface Context {
   progress(label: string, total: number): Progress;
   /** prints a line without breaking the progress bar */
   log(line: string): void;
+  /** what is said after the error if the device fails: where the last checkpoint is */
+  lastWords(text: string): void;
 }
 
 /** A wrong command line, or input that cannot be used; shown without a stack. */
@@ -293,6 +295,15 @@ export async function runTask<F extends Readonly<Record<string, Flag>>>(
 function createContext(): Context {
   const controller = new AbortController();
   let bar: Progress | undefined;
+  let lastWords = "";
+  // A lost device and a refused command come as errors that no `await` sees; what is computed after them is wrong.
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    bar?.pause();
+    const { message, stack } = event.error instanceof Error ? event.error : new Error(event.message);
+    console.error((debugging() ? stack ?? message : `error: ${message}`) + lastWords);
+    Deno.exit(1);
+  });
   const stop = () => {
     if (controller.signal.aborted) Deno.exit(INTERRUPTED);
     bar?.pause();
@@ -311,6 +322,9 @@ function createContext(): Context {
     log(line) {
       bar?.pause();
       console.log(line);
+    },
+    lastWords(text) {
+      lastWords = `; ${text}`;
     },
   };
 }

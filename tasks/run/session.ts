@@ -203,6 +203,11 @@ async function loop(
       async checkpoint(position, history) {
         const { checkpointEvery: _, ...header } = configuration;
         await saveCheckpoint(path, { ...header, position, history }, network, run.optimizer);
+        context.lastWords(
+          `the last checkpoint (epoch ${
+            position.epoch + 1
+          }, step ${position.step}) is ${path}: --resume goes on from it`,
+        );
         await onEpoch(history);
       },
       onStep: (done, note) => progress.update(done, note),
