@@ -23,7 +23,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = min(id.x, columns - 1u);
   var sum = vec4<f32>(0.0);
   var at = (u.first * u.directions + u.direction) * columns + column;
-  for (var row = u.first; row < u.last; row++) {
+  let last = u.last + (id.y >> 16u); // + 0, as in gru_fwd.wgsl
+  for (var row = u.first; row < last; row++) {
     sum += d_projected[at];
     at += u.directions * columns;
   }
@@ -31,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (column >= 2u * u.units) {
     hidden = vec4<f32>(0.0);
     at = (u.direction * u.rows + u.first) * columns + column;
-    for (var row = u.first; row < u.last; row++) {
+    for (var row = u.first; row < last; row++) {
       hidden += d_recurrent[at];
       at += columns;
     }

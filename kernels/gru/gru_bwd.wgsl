@@ -31,7 +31,8 @@ fn main(
   for (var j = 0u; j < TILE_U; j++) {
     unit_row[j] = 12u * (direction * u.units + min(first_unit + j, u.units - 1u)) * u.units;
   }
-  for (var passed = 0u; passed < u.steps; passed++) {
+  let steps = u.steps + (group.z >> 16u); // + 0, as in gru_fwd.wgsl
+  for (var passed = 0u; passed < steps; passed++) {
     let after = u.after - passed;
     let length = gradient_length(after);
     var row: array<u32, LOADS>; // the gradients that this lane loads

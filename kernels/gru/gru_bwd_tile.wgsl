@@ -25,7 +25,8 @@ fn main(
   let first_unit = group.y * UNITS;
   let first_clip = group.x * GROUPS * TILE_M;
   let direction = group.z;
-  for (var passed = 0u; passed < u.steps; passed++) {
+  let steps = u.steps + (group.z >> 16u); // + 0, as in gru_fwd.wgsl
+  for (var passed = 0u; passed < steps; passed++) {
     let after = u.after - passed;
     let length = gradient_length(after);
     var acc = array<vec4<f32>, TILE_M>();

@@ -34,7 +34,9 @@ fn main(
   for (var j = 0u; j < TILE_U; j++) {
     column[j] = min(first_unit + j, u.units - 1u);
   }
-  for (var s = u.step; s < u.step + u.steps; s++) {
+  // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values.
+  let last = u.step + u.steps + (group.z >> 16u);
+  for (var s = u.step; s < last; s++) {
     var row: array<u32, LOADS>; // the states that this lane loads
     //#unroll
     for (var l = 0u; l < LOADS; l++) {

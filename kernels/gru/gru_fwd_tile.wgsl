@@ -25,7 +25,8 @@ fn main(
   let first_clip = group.x * GROUPS * TILE_M;
   let direction = group.z;
   let weights = 12u * direction * u.units * u.units;
-  for (var s = u.step; s < u.step + u.steps; s++) {
+  let last = u.step + u.steps + (group.z >> 16u); // + 0, as in gru_fwd.wgsl
+  for (var s = u.step; s < last; s++) {
     let length = state_length(s);
     var acc = array<vec4<f32>, 3u * TILE_M>(); // [3, TILE_M]
     for (var first = 0u; first < length; first += DEPTH) {
