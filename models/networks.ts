@@ -103,7 +103,12 @@ export class CnnNetwork {
 
   /** images [N, H, W, 3] -> logits [N, classes] */
   logits(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
-    return this.#classifier.apply(this.backbone.features(images, mode));
+    return this.classify(this.backbone.features(images, mode));
+  }
+
+  /** features [N, D] of the backbone -> logits [N, classes] */
+  classify(features: tf.Tensor2D): tf.Tensor2D {
+    return this.#classifier.apply(features);
   }
 
   /** Frees the weights. */

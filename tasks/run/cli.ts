@@ -39,6 +39,8 @@ export interface Command<F extends Readonly<Record<string, Flag>> = Readonly<Rec
   /** by name in camelCase; on the command line in kebab-case */
   readonly flags: F;
   readonly examples?: readonly string[];
+  /** true where standard output carries data: all lines go to standard error then */
+  dataOnStdout?(options: Options<F>): boolean;
 }
 
 type Value<T extends Flag> = T["type"] extends "boolean" ? boolean
@@ -271,19 +273,21 @@ export async function runTask<F extends Readonly<Record<string, Flag>>>(
   main: (options: Options<F>, context: Context) => Promise<Record<string, unknown>>,
 ): Promise<never> {
   let context: Context | undefined;
+  let print = console.log;
   try {
     const options = parseCommand(command, args);
     if (options === "help") {
       console.log(helpText(command));
       Deno.exit(0);
     }
-    context = createContext();
+    if (command.dataOnStdout?.(options)) print = console.error;
+    context = createContext(print);
     const result = await main(options, context);
-    console.log(JSON.stringify({ task: command.task, ...result }));
+    print(JSON.stringify({ task: command.task, ...result }));
     Deno.exit(result.interrupted === true ? INTERRUPTED : 0);
   } catch (error) {
     if (context?.signal.aborted && error === context.signal.reason) {
-      console.log(JSON.stringify({ task: command.task, interrupted: true }));
+      print(JSON.stringify({ task: command.task, interrupted: true }));
       Deno.exit(INTERRUPTED);
     }
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
@@ -292,7 +296,7 @@ export async function runTask<F extends Readonly<Record<string, Flag>>>(
   }
 }
 
-function createContext(): Context {
+function createContext(print: (line: string) => void): Context {
   const controller = new AbortController();
   let bar: Progress | undefined;
   let lastWords = "";
@@ -321,7 +325,7 @@ function createContext(): Context {
     },
     log(line) {
       bar?.pause();
-      console.log(line);
+      print(line);
     },
     lastWords(text) {
       lastWords = `; ${text}`;

@@ -22,7 +22,7 @@ const WINDOWS_PER_BATCH = 256;
 const BATCHES_PER_READ = 8;
 
 /** Class probabilities (softmax), or per-unit probabilities (sigmoid) for action units. */
-function probabilitiesOf(logits: tf.Tensor2D, labelSet: Target): tf.Tensor2D {
+export function probabilitiesOf(logits: tf.Tensor2D, labelSet: Target): tf.Tensor2D {
   if (labelSet === "joint") {
     const [expressions, units] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
     return tf.concat2d([expressions.softmax(), units.sigmoid()], 1);

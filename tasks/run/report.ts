@@ -50,7 +50,8 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => names[character]);
 }
 
-const STYLE = `
+/** How reports look. */
+export const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.6em; margin-bottom: .2em; } h2 { font-size: 1.2em; margin-top: 2em; }
 table { border-collapse: collapse; margin: .6em 0; } td, th { padding: .25em .8em; text-align: right; border-bottom: 1px solid #ddd; }

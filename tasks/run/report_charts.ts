@@ -14,7 +14,7 @@ const { document } = parseHTML("<!DOCTYPE html><html><body></body></html>") as u
 };
 
 /** Plots to markup; a plot with a legend is a figure, one without an svg. */
-function draw(options: Plot.PlotOptions): string {
+export function draw(options: Plot.PlotOptions): string {
   const node = Plot.plot({ ...options, document });
   return (node as unknown as { outerHTML: string }).outerHTML;
 }

@@ -1,0 +1,174 @@
+/**
+ * Where rows go: the CSV, and the challenge's submission files.
+ *
+ * @module
+ */
+import { type MissingFrames, writeSubmission } from "../../data/aff_wild2/submission.ts";
+import { ACTION_UNITS, EXPRESSIONS, type LabelSet } from "../../data/aff_wild2/types.ts";
+import { requireWritable } from "../run/files.ts";
+import type { Clip } from "./clips.ts";
+import { csvColumns, csvLine, expressionOf, type Outputs } from "./csv.ts";
+import type { FacesFrame, Row } from "./frames.ts";
+
+/** What became of a clip. */
+export interface ClipSummary {
+  readonly clip: Clip;
+  readonly frames: number;
+  readonly rows: number;
+  /** with a face in them */
+  readonly framesWithFace: number;
+  readonly tracks: number;
+  readonly seconds: number;
+}
+
+/** Takes what comes of the clips, one clip after another. */
+export interface Sink {
+  /** frames with their faces, before their rows */
+  faces?(frames: readonly FacesFrame[]): void | Promise<void>;
+  rows(rows: readonly Row[]): void | Promise<void>;
+  /** the clip is done */
+  endClip?(summary: ClipSummary): void | Promise<void>;
+}
+
+/** Writes the CSV as rows come, to a file that gets its name when it is whole, or to standard output. */
+export class CsvSink implements Sink {
+  readonly #path: string | undefined;
+  readonly #outputs: Outputs;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #encoder = new TextEncoder();
+
+  private constructor(path: string | undefined, stream: WritableStream<Uint8Array>, outputs: Outputs) {
+    this.#path = path;
+    this.#outputs = outputs;
+    this.#writer = stream.getWriter();
+  }
+
+  /**
+   * Opens it.
+   *
+   * @param path undefined for standard output
+   * @throws {UserError} if the file cannot be written
+   */
+  static async open(path: string | undefined, outputs: Outputs): Promise<CsvSink> {
+    if (path !== undefined) await requireWritable(path);
+    const stream = path === undefined
+      ? Deno.stdout.writable
+      : (await Deno.create(CsvSink.partialPath(path))).writable;
+    const sink = new CsvSink(path, stream, outputs);
+    await sink.#write([csvColumns(outputs).join(",")]);
+    return sink;
+  }
+
+  /** What the file is called until it is whole. */
+  static partialPath(path: string): string {
+    return `${path}.partial`;
+  }
+
+  async rows(rows: readonly Row[]): Promise<void> {
+    await this.#write(rows.map((row) => csvLine(row, this.#outputs)));
+  }
+
+  async #write(lines: readonly string[]): Promise<void> {
+    if (lines.length > 0) await this.#writer.write(this.#encoder.encode(lines.join("\n") + "\n"));
+  }
+
+  /** Ends the table; the file gets its name. */
+  async close(): Promise<void> {
+    await this.#writer.close();
+    if (this.#path !== undefined) await Deno.rename(CsvSink.partialPath(this.#path), this.#path);
+  }
+}
+
+/** The predictions of a track, or of the largest face of each frame of a video. */
+interface Collected {
+  readonly frames: number[];
+  readonly predictions: number[];
+}
+
+/** Units from this probability on are there. */
+export const UNIT_THRESHOLD = 0.5;
+
+/**
+ * Writes a submission file per track of crops, and per video, where it takes the largest face of each frame; into the
+ * folder, or where there are networks for both, into `expression` and `action_units` in it.
+ */
+export class SubmissionSink implements Sink {
+  readonly written: string[] = [];
+  readonly #folder: string;
+  readonly #outputs: Outputs;
+  readonly #missing: MissingFrames;
+  #collected: Record<LabelSet, Collected> = SubmissionSink.#empty();
+
+  private constructor(folder: string, outputs: Outputs, missing: MissingFrames) {
+    this.#folder = folder;
+    this.#outputs = outputs;
+    this.#missing = missing;
+  }
+
+  /**
+   * Makes the folders.
+   *
+   * @param missing what frames without a face get
+   * @throws {UserError} if they cannot be written to
+   */
+  static async open(folder: string, outputs: Outputs, missing: MissingFrames): Promise<SubmissionSink> {
+    const sink = new SubmissionSink(folder, outputs, missing);
+    for (const labelSet of sink.#labelSets()) await requireWritable(`${sink.#folderOf(labelSet)}/track.txt`);
+    return sink;
+  }
+
+  static #empty(): Record<LabelSet, Collected> {
+    return {
+      expression: { frames: [], predictions: [] },
+      action_units: { frames: [], predictions: [] },
+    };
+  }
+
+  #labelSets(): LabelSet[] {
+    const { expressions, units } = this.#outputs;
+    return [...(expressions ? ["expression" as const] : []), ...(units ? ["action_units" as const] : [])];
+  }
+
+  #folderOf(labelSet: LabelSet): string {
+    return this.#labelSets().length === 1 ? this.#folder : `${this.#folder}/${labelSet}`;
+  }
+
+  rows(rows: readonly Row[]): void {
+    for (const { values, frame } of largestFaces(rows)) {
+      const split = this.#outputs.expressions ? EXPRESSIONS.length : 0;
+      const { expression, action_units: units } = this.#collected;
+      if (this.#outputs.expressions) {
+        expression.frames.push(frame);
+        expression.predictions.push(expressionOf(values));
+      }
+      if (this.#outputs.units) {
+        units.frames.push(frame);
+        for (let unit = 0; unit < ACTION_UNITS.length; unit++) {
+          units.predictions.push(values[split + unit] > UNIT_THRESHOLD ? 1 : 0);
+        }
+      }
+    }
+  }
+
+  async endClip({ clip, frames }: ClipSummary): Promise<void> {
+    for (const labelSet of this.#labelSets()) {
+      const track = { labelSet, frameCount: frames, ...this.#collected[labelSet] };
+      const missing = track.frames.length === 0 ? "unlabelled" : this.#missing;
+      this.written.push(await writeSubmission(this.#folderOf(labelSet), clip.name, track, missing));
+    }
+    this.#collected = SubmissionSink.#empty();
+  }
+}
+
+/** Of each frame the row with the largest box; rows without probabilities are left out. */
+export function largestFaces(rows: readonly Row[]): (Row & { readonly values: Float32Array })[] {
+  const area = ({ box }: Row) => box === undefined ? 0 : box.width * box.height;
+  const largest = new Map<number, Row & { readonly values: Float32Array }>();
+  for (const row of rows) {
+    const { frame, values } = row;
+    if (values === undefined) continue;
+    const other = largest.get(frame);
+    if (other === undefined || area(row) > area(other)) largest.set(frame, { ...row, values });
+  }
+  return [...largest.values()];
+}
