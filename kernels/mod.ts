@@ -9,6 +9,7 @@ import { CONV2D_REPLACEMENTS } from "./conv2d/replacements.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
 import { LAYER_NORM_KERNELS } from "./layer_norm/layer_norm.ts";
+import { LINEAR_KERNELS } from "./linear/linear.ts";
 import { MATMUL_REPLACEMENTS } from "./matmul/replacements.ts";
 import { GRU_KERNELS } from "./gru/gru.ts";
 import { SIGMOID_CROSS_ENTROPY_KERNELS } from "./sigmoid_cross_entropy/sigmoid_cross_entropy.ts";
@@ -32,6 +33,7 @@ export {
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
 export { conv2dInference, foldBatchNorm } from "./conv2d/inference.ts";
 export { dropout, type DropoutKey } from "./dropout/dropout.ts";
+export { linear, type LinearActivation } from "./linear/linear.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";
 export { layerNorm } from "./layer_norm/layer_norm.ts";
@@ -59,6 +61,7 @@ export function register(): void {
   addKernels(GELU_KERNELS);
   addKernels(LAYER_NORM_KERNELS);
   addKernels(GRU_KERNELS);
+  addKernels(LINEAR_KERNELS);
   addKernels(SOFTMAX_CROSS_ENTROPY_KERNELS);
   addKernels(SIGMOID_CROSS_ENTROPY_KERNELS);
   addKernels(GLOBAL_AVERAGE_POOL_KERNELS);

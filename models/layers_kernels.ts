@@ -10,10 +10,10 @@ import {
   conv2dInference,
   dropout,
   foldBatchNorm,
-  gelu,
   globalAveragePool,
   gru,
   layerNorm,
+  linear,
   maxPool,
   register,
   selfAttention,
@@ -54,11 +54,7 @@ export const kernelLayers: Layers = {
   maxPool,
   globalAveragePool,
 
-  linear(x, weight, bias, activation) {
-    if (activation !== "gelu") return stockLayers.linear(x, weight, bias, activation);
-    return gelu(stockLayers.linear(x, weight, bias));
-  },
-
+  linear,
   gru: (x, weights) => gru(x, weights),
 
   selfAttention,

@@ -47,6 +47,9 @@ export const EDGE_CASES: readonly MatmulCase[] = [
   ]),
   toCase("a repeats", "NN", [3, 4, 5], [1], [2]),
   toCase("b lacks a batch dimension", "NN", [3, 4, 5], [2, 3], [3]),
+  toCase("more batches than a grid takes", "NN", [1, 1, 1], [65537]),
+  toCase("more rows than a grid takes", "NN", [2097160, 1, 1]),
+  toCase("a sum of more rounds than a loop of llvmpipe may make", "NN", [3, 140000, 5]),
   toCase("one row", "NN", [1, 70, 33]),
   toCase("one column", "NN", [33, 70, 1]),
   toCase("outer product", "NN", [33, 1, 34]),
@@ -59,7 +62,18 @@ export const MODEL_CASES: readonly MatmulCase[] = [
   toCase("project features dw", "TN", [512, 288, 96]),
   toCase("qkv", "NN", [288, 96, 288]),
   toCase("seven classes", "NN", [288, 96, 7]),
+  toCase("seven classes dx", "NT", [288, 7, 96]),
+  toCase("seven classes dw", "TN", [96, 288, 7]),
   toCase("gru step", "NN", [96, 64, 192]),
+];
+
+/** The same at the paper's scale, for benches. */
+export const PAPER_CASES: readonly MatmulCase[] = [
+  toCase("paper features", "NN", [864, 2048, 768]),
+  toCase("paper features dx", "NT", [864, 768, 2048]),
+  toCase("paper features dw", "TN", [2048, 864, 768]),
+  toCase("paper qkv", "NN", [864, 768, 2304]),
+  toCase("paper mlp dx", "NT", [864, 3072, 768]),
 ];
 
 /** Relative error that a float32 sum of that many products may have (1e-5 sqrt(K)). */

@@ -29,6 +29,10 @@ const BLOCKS = [[128, 128, 8, 8, 2], [64, 64, 16, 8, 2], [64, 64, 16, 4, 1], [32
 const GPU_WORKGROUPS = 256;
 /** k that make a part of the sum worth its own pass. */
 const MIN_PART = 128;
+/** Most rounds of a loop, so that an invocation stays under the 65535 after which llvmpipe leaves it (see rows.ts). */
+const MAX_ROUNDS = 2 ** 15;
+/** k of a part at most, for the same reason: a round loads a block in up to a dozen iterations. */
+const MAX_PART = 2 ** 14;
 
 /** The sizes on which the choice depends, by the letters of the product. */
 export function sizesOf({ batches, rows, columns, inner, transposeA, transposeB }: MatmulShape) {
@@ -59,7 +63,8 @@ function workgroupVariants(shape: MatmulShape): WorkgroupVariant[] {
   return [BLOCKS[first], ...BLOCKS.filter((_, i) => i !== first)].map((block) => {
     const [blockM, blockN, blockK, tileM, tileN] = block;
     const wanted = Math.floor(GPU_WORKGROUPS / groupsOf(block));
-    const parts = Math.max(1, Math.min(wanted, Math.floor(shape.inner / MIN_PART)));
+    const least = Math.ceil(shape.inner / MAX_PART);
+    const parts = Math.max(least, Math.min(wanted, Math.floor(shape.inner / MIN_PART)));
     return { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts };
   });
 }
@@ -67,10 +72,13 @@ function workgroupVariants(shape: MatmulShape): WorkgroupVariant[] {
 /** The variants that are worth timing, the default first. */
 export function candidates(shape: MatmulShape, { software, subgroupSize }: AdapterTraits): MatmulVariant[] {
   const lanes = Math.min(LANES, subgroupSize);
-  const ranked = lanes < 4 ? [] : subgroupVariants(shape, lanes).sort((a, b) => a.time - b.time);
+  const ranked = lanes < 4 || shape.inner > 4 * MAX_ROUNDS
+    ? []
+    : subgroupVariants(shape, lanes).sort((a, b) => a.time - b.time);
+  const plain: MatmulVariant[] = shape.inner > MAX_ROUNDS ? [] : [{ kind: "plain" }];
   const subgroup = ranked.map(({ variant }) => variant);
   const workgroup = workgroupVariants(shape);
-  return software ? [...subgroup, { kind: "plain" }, ...workgroup] : [...workgroup, ...subgroup];
+  return software ? [...subgroup, ...plain, ...workgroup] : [...workgroup, ...subgroup];
 }
 
 /** The variant that runs unless another is given or was tuned. */

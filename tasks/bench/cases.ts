@@ -10,6 +10,8 @@ import { DROPOUT_BENCHES } from "../../kernels/dropout/dropout_bench.ts";
 import { GELU_BENCHES } from "../../kernels/gelu/gelu_bench.ts";
 import { LAYER_NORM_BENCHES } from "../../kernels/layer_norm/layer_norm_bench.ts";
 import { GRU_BENCHES } from "../../kernels/gru/gru_bench.ts";
+import { LINEAR_BENCHES } from "../../kernels/linear/linear_bench.ts";
+import { MATMUL_BENCHES } from "../../kernels/matmul/matmul_bench.ts";
 import { POOL_BENCHES } from "../../kernels/pool/pool_bench.ts";
 import type { BenchCase } from "../../kernels/runtime/bench.ts";
 import { SGD_BENCHES } from "../../kernels/sgd/sgd_bench.ts";
@@ -19,6 +21,8 @@ import { RESNET50_STEP } from "./resnet50_step.ts";
 
 /** Every case. */
 export const BENCH_CASES: readonly BenchCase[] = [
+  ...MATMUL_BENCHES,
+  ...LINEAR_BENCHES,
   ...CONV2D_BENCHES,
   ...BATCH_NORM_BENCHES,
   ...POOL_BENCHES,

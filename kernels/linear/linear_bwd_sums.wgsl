@@ -1,0 +1,51 @@
+// dz = dy where y > 0 (RELU), else dy as it is; db[n] = sum over m of dz[m, n], in a fixed order.
+//
+// A workgroup sums COLUMNS columns: each of its SLICES slices adds its share of the rows in their order, then the first
+// one adds the slices' sums. Grid: x, folded into y = columns / COLUMNS.
+const COLUMNS = 8u;
+const SLICES = 8u;
+const RELU = false;
+
+struct Uniforms {
+  rows: u32, // M
+  columns: u32, // K
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>; // [M, K]
+@group(0) @binding(1) var<storage, read> y: array<f32>; // [M, K]; unused without RELU
+@group(0) @binding(2) var<storage, read_write> db: array<f32>; // [K]
+@group(0) @binding(3) var<storage, read_write> dz: array<f32>; // [M, K]; [1] without RELU
+@group(0) @binding(4) var<uniform> u: Uniforms;
+
+var<workgroup> partial: array<f32, COLUMNS * SLICES>;
+
+@compute @workgroup_size(COLUMNS, SLICES)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let column = (group.y * groups.x + group.x) * COLUMNS + local.x;
+  var sum = 0.0;
+  if (column < u.columns) {
+    let share = (u.rows + SLICES - 1u) / SLICES;
+    let end = min(u.rows, (local.y + 1u) * share);
+    for (var m = local.y * share; m < end; m++) {
+      let at = m * u.columns + column;
+      var v = dy[at];
+      if (RELU) {
+        v = select(0.0, v, y[at] > 0.0);
+        dz[at] = v;
+      }
+      sum += v;
+    }
+  }
+  partial[local.y * COLUMNS + local.x] = sum;
+  workgroupBarrier();
+  if (local.y == 0u && column < u.columns) {
+    for (var slice = 1u; slice < SLICES; slice++) {
+      sum += partial[slice * COLUMNS + local.x];
+    }
+    db[column] = sum;
+  }
+}
