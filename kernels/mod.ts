@@ -49,6 +49,7 @@ export {
 export { globalAveragePool } from "./pool/global_average_pool.ts";
 export { maxPool, type MaxPoolOptions } from "./pool/max_pool.ts";
 export { stockKernel } from "./runtime/registry.ts";
+export { scope } from "./runtime/scope.ts";
 export { MomentumSgd, type SgdParameter, type SgdSettings } from "./sgd/sgd.ts";
 
 /** Puts our kernels into tfjs under backend "webgpu"; a second call does nothing. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import { scope } from "../kernels/mod.ts";
 import type { GruWeights, Layers } from "./layers.ts";
 import { Linear } from "./linear.ts";
 import { type Parameters, uniform } from "./parameters.ts";
@@ -57,8 +58,11 @@ export class RnnHead {
   logits(features: tf.Tensor3D): tf.Tensor3D {
     const [clips, frames, depth] = features.shape;
     const embedded = this.#embed.apply(features.reshape([clips * frames, depth]), "relu"); // [B * T, E]
-    const states = this.#layers.gru(embedded.reshape([clips, frames, -1]), this.#weights()); // [B, T, G * directions]
-    const y = this.#classifier.apply(states.relu().reshape([clips * frames, -1])); // [B * T, classes]
+    const states = scope(
+      `${this.#prefix}gru`,
+      () => this.#layers.gru(embedded.reshape([clips, frames, -1]), this.#weights()).relu(),
+    ); // [B, T, G * directions]
+    const y = this.#classifier.apply(states.reshape([clips * frames, -1])); // [B * T, classes]
     return y.reshape([clips, frames, -1]); // [B, T, classes]
   }
 

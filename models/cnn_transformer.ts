@@ -5,6 +5,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { scope } from "../kernels/mod.ts";
 import type { DropoutKey, Layers } from "./layers.ts";
 import { Linear } from "./linear.ts";
 import { constant, type Parameters } from "./parameters.ts";
@@ -100,7 +101,9 @@ export class TransformerHead {
     let x = this.#embed.apply(features.reshape([clips * frames, depth]))
       .reshape([clips, frames, embedding]).add(this.#positionsOf(frames)) as tf.Tensor3D; // [B, T, E]
     x = this.#drop(x, 0, key);
-    for (let i = 0; i < this.#sizes.depth; i++) x = this.#block(x, i, key);
+    for (let i = 0; i < this.#sizes.depth; i++) {
+      x = scope(`${this.#prefix}blocks.${i}`, () => this.#block(x, i, key));
+    }
     const y = this.#norm(x, "norm").reshape([clips * frames, embedding]) as tf.Tensor2D;
     return this.#classifier.apply(y).reshape([clips, frames, -1]); // [B, T, classes]
   }
@@ -135,9 +138,12 @@ export class TransformerHead {
       outputWeight: get<tf.Tensor2D>("proj.weight"),
       outputBias: get<tf.Tensor1D>("proj.bias"),
     };
-    const attended = this.#layers.selfAttention(this.#norm(x, `${name}.norm1`), weights, {
-      heads: this.#sizes.heads,
-    });
+    const normed = this.#norm(x, `${name}.norm1`);
+    const { heads } = this.#sizes;
+    const attended = scope(
+      `${this.#prefix}${name}.attn`,
+      () => this.#layers.selfAttention(normed, weights, { heads }),
+    );
     const y = x.add(this.#drop(attended, 3 * i + 1, key)) as tf.Tensor3D;
     const flat = this.#norm(y, `${name}.norm2`).reshape([clips * frames, embedding]) as tf.Tensor2D;
     const inner = this.#drop(this.#expansions[i].apply(flat, "gelu"), 3 * i + 2, key); // [B * T, 4E]
@@ -148,13 +154,13 @@ export class TransformerHead {
   #drop<T extends tf.Tensor>(x: T, layer: number, key?: { seed: number; step: number }): T {
     if (key === undefined || this.#sizes.dropout === 0) return x;
     const dropoutKey: DropoutKey = { ...key, layer };
-    return this.#layers.dropout(x, this.#sizes.dropout, dropoutKey);
+    return scope("dropout", () => this.#layers.dropout(x, this.#sizes.dropout, dropoutKey));
   }
 
   #norm<T extends tf.Tensor>(x: T, name: string): T {
     const gamma = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.weight`);
     const beta = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.bias`);
-    return this.#layers.layerNorm(x, gamma, beta, EPSILON);
+    return scope(this.#prefix + name, () => this.#layers.layerNorm(x, gamma, beta, EPSILON));
   }
 
   #addNorm(name: string): void {

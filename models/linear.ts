@@ -4,6 +4,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import { scope } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { type Parameters, uniform } from "./parameters.ts";
 
@@ -27,6 +28,6 @@ export class Linear {
   apply(x: tf.Tensor2D, activation?: "relu" | "gelu"): tf.Tensor2D {
     const weight = this.#parameters.get<tf.Tensor2D>(`${this.#name}.weight`);
     const bias = this.#parameters.get<tf.Tensor1D>(`${this.#name}.bias`);
-    return this.#layers.linear(x, weight, bias, activation);
+    return scope(this.#name, () => this.#layers.linear(x, weight, bias, activation));
   }
 }

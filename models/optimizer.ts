@@ -4,7 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { MomentumSgd } from "../kernels/mod.ts";
+import { MomentumSgd, scope } from "../kernels/mod.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -63,7 +63,7 @@ export class Sgd {
         if (!gradient) throw new Error(`Cannot train ${name}: the loss does not depend on it`);
         return gradient;
       });
-      this.#kernel.update(variables, gradients, rate, value);
+      scope("update", () => this.#kernel.update(variables, gradients, rate, value));
       return value;
     });
   }

@@ -6,6 +6,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import { scope } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { constant, kaimingFanOut, type Parameters } from "./parameters.ts";
 import type { ResNetGraph } from "./weights/identify.ts";
@@ -55,15 +56,16 @@ export class ResNet50 {
   /** images [N, H, W, 3] -> features [N, D] */
   features(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
     let x = this.#convBn(images, "conv1_7x7_s2", { strides: 2, pad: 3 }, mode, { relu: true });
-    if (this.#graph === "torchvision") {
-      // A border of zeros never wins over values behind a ReLU, so it is the same as leaving the border out.
-      const padded: tf.Tensor4D = x.pad([[0, 0], [1, 1], [1, 1], [0, 0]]);
-      x = this.#layers.maxPool(padded, { size: 3, strides: 2, ceilMode: false });
-    } else {
-      x = this.#layers.maxPool(x, { size: 3, strides: 2, ceilMode: true });
-    }
-    for (const block of this.#blocks()) x = this.#bottleneck(x, block, mode);
-    return this.#layers.globalAveragePool(x);
+    x = scope("pool1", () => this.#maxPool(x));
+    for (const block of this.#blocks()) x = scope(block.prefix, () => this.#bottleneck(x, block, mode));
+    return scope("pool5", () => this.#layers.globalAveragePool(x));
+  }
+
+  #maxPool(x: tf.Tensor4D): tf.Tensor4D {
+    if (this.#graph === "caffe") return this.#layers.maxPool(x, { size: 3, strides: 2, ceilMode: true });
+    // A border of zeros never wins over values behind a ReLU, so it is the same as leaving the border out.
+    const padded: tf.Tensor4D = x.pad([[0, 0], [1, 1], [1, 1], [0, 0]]);
+    return this.#layers.maxPool(padded, { size: 3, strides: 2, ceilMode: false });
   }
 
   #bottleneck(x: tf.Tensor4D, { prefix, first, strides }: Block, mode: Mode): tf.Tensor4D {
@@ -93,13 +95,8 @@ export class ResNet50 {
       runningVariance: this.#parameters.get(`${name}_bn.running_var`),
     };
     const filter = this.#parameters.get<tf.Tensor4D>(`${name}.weight`);
-    return this.#layers.convBatchNorm(x, filter, statistics, {
-      ...geometry,
-      training,
-      epsilon: EPSILON,
-      momentum: MOMENTUM,
-      ...after,
-    });
+    const options = { ...geometry, training, epsilon: EPSILON, momentum: MOMENTUM, ...after };
+    return scope(name, () => this.#layers.convBatchNorm(x, filter, statistics, options));
   }
 
   #addConv(name: string, size: number, inputs: number, outputs: number, gamma = 1): void {

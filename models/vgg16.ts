@@ -5,6 +5,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import { scope } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
 import { Linear } from "./linear.ts";
 import { constant, kaimingFanOut, type Parameters } from "./parameters.ts";
@@ -55,9 +56,9 @@ export class Vgg16 {
         const name = `conv${s + 1}_${c}`;
         const filter = this.#parameters.get<tf.Tensor4D>(`${name}.weight`);
         const bias = this.#parameters.get<tf.Tensor1D>(`${name}.bias`);
-        x = this.#layers.conv2d(x, filter, { strides: 1, pad: 1, bias, relu: true });
+        x = scope(name, () => this.#layers.conv2d(x, filter, { strides: 1, pad: 1, bias, relu: true }));
       }
-      x = this.#layers.maxPool(x, { size: 2, strides: 2, ceilMode: false });
+      x = scope(`pool${s + 1}`, () => this.#layers.maxPool(x, { size: 2, strides: 2, ceilMode: false }));
     });
     let y = x.reshape<tf.Tensor2D>([x.shape[0], -1]); // [N, H' * W' * C]
     for (const layer of this.#hidden) y = layer.apply(y, "relu");

@@ -16,13 +16,31 @@ export interface Program {
 
 const caches = new WeakMap<GPUDevice, Map<string, Program>>();
 
+let substitute: ((shader: ShaderFile) => ShaderFile) | undefined;
+
+/**
+ * Runs a body with other shaders in the place of some: how an edited file is tried without touching the op.
+ *
+ * @param replace returns the shader to run; one with another source must have another name
+ */
+export function withShaders<T>(replace: (shader: ShaderFile) => ShaderFile, body: () => T): T {
+  const before = substitute;
+  substitute = replace;
+  try {
+    return body();
+  } finally {
+    substitute = before;
+  }
+}
+
 /**
  * Compiles a shader, or returns what was compiled before. What the compiler refuses ends the run with an error that
  * names the shader's file and line: the WebGPU interface tells it only later.
  *
  * @throws {SyntaxError} if the shader cannot be expanded
  */
-export function compile(device: GPUDevice, shader: ShaderFile, constants: Constants = {}): Program {
+export function compile(device: GPUDevice, file: ShaderFile, constants: Constants = {}): Program {
+  const shader = substitute === undefined ? file : substitute(file);
   let cache = caches.get(device);
   if (cache === undefined) caches.set(device, cache = new Map());
   const key = shaderKey(shader, constants);

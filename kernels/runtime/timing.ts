@@ -8,6 +8,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, type Dispatch, hookCommands, submit } from "./program.ts";
+import { currentScope, type Scope } from "./scope.ts";
 import type { Constants } from "./wgsl.ts";
 
 /** One dispatch or copy on the device. */
@@ -27,6 +28,14 @@ export interface DispatchRecord {
   readonly flops?: number;
   /** bytes of our inputs and outputs, and of a copy's two sides: each counted once */
   readonly bytes?: number;
+  /** bytes of the storage buffers that were taken for it, its inputs' uploads included */
+  readonly allocated: number;
+  /** of our dispatch */
+  readonly workgroups?: readonly [number, number?, number?];
+  /** when the host recorded it: milliseconds of `performance.now()` */
+  readonly recorded: number;
+  /** the layer that it is of, while scopes are traced */
+  readonly scope?: Scope;
 }
 
 type Command = Omit<DispatchRecord, "start" | "ns">;
@@ -41,6 +50,11 @@ export interface TimingSession {
   readonly count: number;
   /** submits, reads all timestamps (one wait) and closes the session */
   finish(): Promise<DispatchRecord[]>;
+  /**
+   * After `finish` and one more wait: when the first command began by the host's clock, in milliseconds of
+   * `performance.now()`, up to the time that a submission takes to begin.
+   */
+  hostStart(): Promise<number>;
   /** closes the session without reading */
   cancel(): void;
 }
@@ -61,22 +75,30 @@ export function startTiming(): TimingSession {
     if (at === 0) sets.push(device.createQuerySet({ type: "timestamp", count: SET_SIZE }));
     return { querySet: sets[sets.length - 1], at };
   };
+  const note = (): Pick<Command, "allocated" | "recorded" | "scope"> => ({
+    allocated: allocations.take(),
+    recorded: performance.now(),
+    scope: currentScope(),
+  });
+  let first = 0n;
   const unhook = hookCommands({
     onDispatch(name, dispatch, record) {
       const { querySet, at } = place();
-      commands.push(describe(name, dispatch));
+      commands.push({ ...describe(name, dispatch), ...note() });
       record({ querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 });
     },
     onCopy(bytes, record, stamp) {
       const { querySet, at } = place();
-      commands.push({ kind: "copy", name: "copy", shapes: [], variant: {}, bytes: 2 * bytes });
+      commands.push({ kind: "copy", name: "copy", shapes: [], variant: {}, bytes: 2 * bytes, ...note() });
       stamp({ querySet, endOfPassWriteIndex: at });
       record();
       stamp({ querySet, beginningOfPassWriteIndex: at + 1 });
     },
   });
+  const allocations = countAllocations();
   const close = () => {
     unhook();
+    allocations.stop();
     sets.forEach((set) => set.destroy());
   };
   return {
@@ -91,12 +113,41 @@ export function startTiming(): TimingSession {
           await nsPerTick(device),
         ];
         const ns = (from: number, to: number) => Number(times[to] - times[from]) * tick;
+        first = times[0] ?? 0n;
         return commands.map((command, i) => ({ ...command, start: ns(0, 2 * i), ns: ns(2 * i, 2 * i + 1) }));
       } finally {
         close();
       }
     },
+    async hostStart() {
+      const { host, ticks } = await stamp(device);
+      return host - Number(ticks - first) * await nsPerTick(device) / 1e6;
+    },
     cancel: close,
+  };
+}
+
+/** Bytes of storage that tfjs's buffer manager hands out, reused buffers included. */
+function countAllocations() {
+  const { bufferManager } = backendInternals();
+  const acquire = bufferManager.acquireBuffer;
+  let bytes = 0;
+  const counting: typeof acquire = (size, usage, ...rest) => {
+    if (usage & GPUBufferUsage.STORAGE) bytes += size;
+    return acquire.call(bufferManager, size, usage, ...rest);
+  };
+  bufferManager.acquireBuffer = counting; // an own method hides the prototype's
+  return {
+    /** since it was last asked */
+    take() {
+      const taken = bytes;
+      bytes = 0;
+      return taken;
+    },
+    stop() {
+      if (bufferManager.acquireBuffer !== counting) return;
+      delete (bufferManager as Partial<typeof bufferManager>).acquireBuffer;
+    },
   };
 }
 
@@ -105,15 +156,24 @@ export function canTime(): boolean {
   return backendInternals().device.features.has("timestamp-query");
 }
 
-function describe(name: string, dispatch: Dispatch | undefined): Command {
+type Description = Omit<Command, "allocated" | "recorded" | "scope">;
+
+function describe(name: string, dispatch: Dispatch | undefined): Description {
   if (dispatch === undefined) return { kind: "stock", name, shapes: [], variant: {} };
-  const { inputs, outputs, constants = {}, flops } = dispatch;
+  const { inputs, outputs, constants = {}, flops, workgroups } = dispatch;
   const infos = outputs.map((output) => "inPlace" in output ? output.inPlace : output);
+  // By tensor: what a shader does not use is bound to another one's buffer.
+  const read = new Map<object, number>();
+  for (const input of inputs) {
+    const { tensor, size = sizeOf(tensor) } = "tensor" in input ? input : { tensor: input };
+    read.set(tensor.dataId, Math.max(size, read.get(tensor.dataId) ?? 0));
+  }
   const bytes = [
-    ...inputs.map((input) => "tensor" in input ? input.size ?? sizeOf(input.tensor) : sizeOf(input)),
-    ...infos.map(sizeOf),
+    ...read.values(),
+    ...outputs.map(({ size }, i) => size ?? sizeOf(infos[i])),
   ].reduce((sum, size) => sum + size, 0);
-  return { kind: "ours", name, shapes: infos.map(({ shape }) => shape), variant: constants, flops, bytes };
+  const shapes = infos.map(({ shape }) => shape);
+  return { kind: "ours", name, shapes, variant: constants, flops, bytes, workgroups };
 }
 
 /** All of tfjs's types that a shader sees have 4 bytes. */
@@ -165,21 +225,26 @@ function nsPerTick(device: GPUDevice): Promise<number> {
 }
 
 async function measureTick(device: GPUDevice): Promise<number> {
-  const set = device.createQuerySet({ type: "timestamp", count: SET_SIZE });
-  const stamp = async () => {
-    await device.queue.onSubmittedWorkDone();
-    const encoder = device.createCommandEncoder();
-    encoder.beginComputePass({ timestampWrites: { querySet: set, beginningOfPassWriteIndex: 0 } }).end();
-    const host = performance.now();
-    device.queue.submit([encoder.finish()]);
-    return { host, device: (await readTimestamps(device, [set], 1))[0] };
-  };
-  const first = await stamp();
+  const first = await stamp(device);
   await new Promise((resolve) => setTimeout(resolve, CALIBRATION));
-  const last = await stamp();
-  set.destroy();
-  const measured = (last.host - first.host) * 1e6 / Number(last.device - first.device);
+  const last = await stamp(device);
+  const measured = (last.host - first.host) * 1e6 / Number(last.ticks - first.ticks);
   return Math.abs(measured - 1) < 0.2 ? 1 : measured;
+}
+
+/** One moment by the host's clock, in milliseconds, and by the idle device's. */
+async function stamp(device: GPUDevice): Promise<{ host: number; ticks: bigint }> {
+  await device.queue.onSubmittedWorkDone();
+  const set = device.createQuerySet({ type: "timestamp", count: SET_SIZE });
+  const encoder = device.createCommandEncoder();
+  encoder.beginComputePass({ timestampWrites: { querySet: set, beginningOfPassWriteIndex: 0 } }).end();
+  const host = performance.now();
+  device.queue.submit([encoder.finish()]);
+  try {
+    return { host, ticks: (await readTimestamps(device, [set], 1))[0] };
+  } finally {
+    set.destroy();
+  }
 }
 
 /** The result of a body, and what it recorded. */

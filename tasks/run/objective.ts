@@ -8,6 +8,7 @@ import { splitJointLabels } from "../../data/aff_wild2/mod.ts";
 import { ACTION_UNITS, type Dataset, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import { epochOrder } from "../../data/loader.ts";
 import { RandomStream } from "../../data/random.ts";
+import { scope } from "../../kernels/mod.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import { allLabels } from "./frames.ts";
 import type { Recipe } from "./recipe.ts";
@@ -84,7 +85,10 @@ function classLoss(
   const options = { classWeights, labelSmoothing, focalGamma: focal };
   return {
     loss: (logits, labels) =>
-      defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"), options),
+      scope(
+        "loss",
+        () => defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"), options),
+      ),
     dispose: () => classWeights?.dispose(),
   };
 }
@@ -92,9 +96,13 @@ function classLoss(
 function unitLoss(positiveWeights: tf.Tensor1D | undefined): Objective {
   return {
     loss: (logits, labels) =>
-      defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"), {
-        positiveWeights,
-      }),
+      scope(
+        "loss",
+        () =>
+          defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"), {
+            positiveWeights,
+          }),
+      ),
     dispose: () => positiveWeights?.dispose(),
   };
 }

@@ -60,7 +60,7 @@ Deno.test("a record for each dispatch: ours, tfjs's own, copies", async () => {
   assertEquals(value, 3);
   assertEquals(records.map(({ kind }) => kind), ["ours", "stock", "copy"]);
   const [ours, stock, copy] = records;
-  const { start: _start, ns: _ns, ...described } = ours;
+  const { start: _start, ns: _ns, recorded: _recorded, ...described } = ours;
   assertEquals(described, {
     kind: "ours",
     name: "shaders/rounds.wgsl",
@@ -68,6 +68,9 @@ Deno.test("a record for each dispatch: ours, tfjs's own, copies", async () => {
     variant: { ROUNDS: 1024 },
     flops: SIZE * 1024,
     bytes: 2 * 4 * SIZE,
+    allocated: 4 * SIZE,
+    workgroups: [SIZE / 8],
+    scope: undefined,
   });
   assertEquals([stock.name, stock.shapes, stock.flops, stock.bytes], [
     "BinaryOpProgram",
@@ -76,6 +79,7 @@ Deno.test("a record for each dispatch: ours, tfjs's own, copies", async () => {
     undefined,
   ]);
   assertEquals(copy.bytes, 2 * 4 * 64 * 1024);
+  assertEquals(stock.allocated, 4 * 64 * 1024);
   assertInOrder(records);
   tf.dispose([a, b]);
 });
