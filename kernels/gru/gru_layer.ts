@@ -229,33 +229,32 @@ export function gruLayerBackwardSteps(
   };
 }
 
-/** dInputBias, dHiddenBias [3G] of one direction */
+/** dInputBias, dHiddenBias [3G] of each direction */
 function biasGradients(
   { dProjected, dRecurrent }: GruGateGradients,
   { clips, frames, hidden, directions }: GruGeometry,
-  direction: number,
   lanes: number,
-): TensorInfo[] {
+): TensorInfo[][] {
   const rows = clips * frames;
+  const part = MAX_ROUNDS / 2; // each row is a round of two loops
   let sums: TensorInfo[] | undefined;
-  for (let first = 0; first < rows; first += MAX_ROUNDS / 2) {
+  for (let first = 0; first < rows; first += part) {
     sums = run({
       shader: BIAS,
       constants: { LANES: lanes },
       inputs: [dProjected, dRecurrent],
-      outputs: [0, 1].map((i) => sums ? { inPlace: sums[i] } : { shape: [3 * hidden] }),
-      uniforms: {
-        rows,
-        first,
-        last: Math.min(rows, first + MAX_ROUNDS / 2),
-        units: hidden / 4,
-        directions,
-        direction,
-      },
-      workgroups: [Math.ceil(3 * hidden / (4 * lanes))],
+      outputs: [0, 0, 1, 1].map((direction, i) =>
+        sums ? { inPlace: sums[i] } : { shape: [direction < directions ? 3 * hidden : 4] }
+      ),
+      uniforms: { rows, first, last: Math.min(rows, first + part), units: hidden / 4, directions },
+      workgroups: [Math.ceil(3 * hidden / (4 * lanes)), directions],
     });
   }
-  return sums!;
+  const [input, recurrent, inputBackwards, recurrentBackwards] = sums!;
+  if (directions === 2) return [[input, recurrent], [inputBackwards, recurrentBackwards]];
+  release(inputBackwards);
+  release(recurrentBackwards);
+  return [[input, recurrent]];
 }
 
 /** @returns the gradients of the weights, per direction */
@@ -274,10 +273,7 @@ export function gruLayerBackwardWeights(
   const dHidden = matmul(states, dRecurrent, { transposeA: true }); // [directions, G, 3G]
   release(rows);
   release(states);
-  const biases = Array.from(
-    { length: directions },
-    (_, direction) => biasGradients(gradients, geometry, direction, lanes),
-  );
+  const biases = biasGradients(gradients, geometry, lanes);
   let weights = [[dInput, dHidden]];
   if (directions === 1) {
     weights[0][1] = reshapeInfo(dHidden, [hidden, 3 * hidden]);

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import { gru, type GruDirectionWeights, type GruOptions } from "../../kernels/gru/gru.ts";
 import { EDGE_CASES, type GruCase, MODEL_CASES, toleranceOf } from "../../kernels/gru/gru_cases.ts";
@@ -101,14 +101,19 @@ async function throughTape({ x, weights, initial, dy }: DrawnLayer, options: Gru
   return Object.fromEntries(["y", ...names].map((name, i) => [name, values[i]]));
 }
 
-async function check(testCase: GruCase, options?: GruOptions, scale?: number) {
+async function check(testCase: GruCase, options?: GruOptions) {
   const { name: caseName, geometry } = testCase;
-  const drawn = drawLayer(testCase, scale);
+  const drawn = drawLayer(testCase);
   const actual = await throughTape(drawn, options);
   const expected = reference(drawn, geometry);
   assertEquals(Object.keys(actual), Object.keys(expected));
   for (const [name, values] of Object.entries(expected)) {
-    compare(`gru ${caseName}, ${name} (seed ${seed})`, actual[name], values, toleranceOf(geometry));
+    compare(
+      `gru ${caseName}, ${name} (seed ${seed})`,
+      actual[name],
+      values,
+      toleranceOf(geometry),
+    );
   }
 }
 
@@ -123,7 +128,13 @@ Deno.test("gru: clips in parts give the same", async () => {
 
 Deno.test("gru: gates far into saturation stay finite", async () => {
   const geometry: GruGeometry = { clips: 4, frames: 3, depth: 4, hidden: 8, directions: 1 };
-  await check({ name: "saturated", geometry, initialState: true }, {}, 1000);
+  const drawn = drawLayer({ name: "saturated", geometry, initialState: true }, 1000);
+  const { y, ...gradients } = await throughTape(drawn);
+  // Sums near 1000 are off by 1e-4, and so are the gates that happen to be open.
+  compare(`gru saturated, y (seed ${seed})`, y, reference(drawn, geometry).y, 5e-3);
+  for (const [name, values] of Object.entries(gradients)) {
+    assert(values.every(Number.isFinite), `${name} is not finite (seed ${seed})`);
+  }
 });
 
 async function read(info: TensorInfo): Promise<Float32Array> {
@@ -206,14 +217,15 @@ Deno.test("gru: the choice of tiles fits every number of units and adapter", () 
 });
 
 Deno.test("gru: two layers of 9 frames take at most 60 dispatches, forward and backward, with tfjs's own", () => {
-  for (const [hidden, directions, most] of [[8, 1, 14], [8, 2, 24], [132, 1, 60], [132, 2, 60]]) {
+  const counts = [[4, 8, 1, 14], [4, 8, 2, 20], [4, 132, 1, 46], [4, 132, 2, 52], [3, 132, 2, 60]];
+  for (const [clips, hidden, directions, most] of counts) {
     const shapes = Array.from({ length: 2 * directions }, (_, i) => [
       [i < directions ? 8 : directions * hidden, 3 * hidden],
       [hidden, 3 * hidden],
       [3 * hidden],
       [3 * hidden],
     ]).flat();
-    const inputs = [[2, 9, 8], ...shapes].map((shape) => toTensor(draw(shape, 0.1)));
+    const inputs = [[clips, 9, 8], ...shapes].map((shape) => toTensor(draw(shape, 0.1)));
     const network = (...[x, ...tensors]: tf.Tensor[]) => {
       const weights = Array.from({ length: 2 * directions }, (_, i) =>
         Object.fromEntries(
@@ -221,10 +233,10 @@ Deno.test("gru: two layers of 9 frames take at most 60 dispatches, forward and b
         )) as unknown as GruDirectionWeights[];
       return gru(x as tf.Tensor3D, [weights.slice(0, directions), weights.slice(directions)]);
     };
-    const dy = tf.ones([2, 9, directions * hidden]);
+    const dy = tf.ones([clips, 9, directions * hidden]);
     tf.dispose(tf.grads(network)(inputs, dy)); // brings the inputs to the device
     const { ours, stock, copies, value } = countDispatches(() => tf.grads(network)(inputs, dy));
-    assertLessOrEqual(ours + stock + copies, most, `G ${hidden}, ${directions} directions`);
+    assertLessOrEqual(ours + stock + copies, most, `B ${clips}, G ${hidden}, ${directions} directions`);
     tf.dispose([...value, ...inputs, dy]);
   }
 });
