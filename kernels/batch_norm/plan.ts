@@ -27,7 +27,8 @@ export interface BatchNormTile {
   readonly merge: boolean;
 }
 
-const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
+/** The tiles of a driver that runs on the CPU, and of a GPU. */
+export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
   software: {
     lanes: 8,
     lanesC: 8,
@@ -51,8 +52,8 @@ const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
 };
 
 /**
- * Most rows that one invocation sums, and most chunks. Mesa's software driver leaves a loop after 65535 rounds, all loops of an
- * invocation counted together, without an error.
+ * Most rows that one invocation sums, and most chunks. Mesa's software driver leaves a loop after 65535 rounds, all
+ * loops of an invocation counted together, without an error.
  */
 const MAX_ROUNDS = 32768;
 

@@ -43,7 +43,8 @@ export interface SgdTile {
   readonly capacity?: number;
 }
 
-const TILES: Readonly<Record<"software" | "gpu", SgdTile>> = {
+/** The tiles of a driver that runs on the CPU, and of a GPU. */
+export const TILES: Readonly<Record<"software" | "gpu", SgdTile>> = {
   software: { lanes: 8, block: 64, blocksEach: 8, normLanes: 8, chunks: 64 },
   gpu: { lanes: 64, block: 64, blocksEach: 8, normLanes: 256, chunks: 256 },
 };

@@ -21,7 +21,7 @@ import {
   batchNormRunningRef,
   batchNormStatisticsRef,
 } from "../../kernels/batch_norm/batch_norm_ref.ts";
-import type { BatchNormTile } from "../../kernels/batch_norm/plan.ts";
+import { type BatchNormTile, TILES } from "../../kernels/batch_norm/plan.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
@@ -166,6 +166,10 @@ Deno.test("batch norm: every tile constant", async () => {
     await check(plain, { ...TILE, ...variant });
     await check({ ...residual, shape: [97, 32] }, { ...TILE, ...variant });
   }
+});
+
+Deno.test("batch norm: the tile of a GPU", async () => {
+  for (const test of [RESNET50_CASES[2], EDGE_CASES[3]]) await check(test, TILES.gpu);
 });
 
 Deno.test("batch norm: more than 65535 workgroups", async () => {

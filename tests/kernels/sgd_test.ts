@@ -4,7 +4,7 @@ import { RandomStream } from "../../data/random.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { layOut } from "../../kernels/sgd/layout.ts";
-import { MomentumSgd, type SgdTile } from "../../kernels/sgd/sgd.ts";
+import { MomentumSgd, type SgdTile, TILES } from "../../kernels/sgd/sgd.ts";
 import { EDGE_CASES, RESNET50_CASES, type SgdCase, TOLERANCE } from "../../kernels/sgd/sgd_cases.ts";
 import { gradientNormRef, sgdUpdateRef } from "../../kernels/sgd/sgd_ref.ts";
 import { compare } from "../_compare.ts";
@@ -97,6 +97,7 @@ Deno.test("sgd: every tile constant, and tensors over several buffers", async ()
     { normLanes: 32 },
     { chunks: 64 },
     { capacity: 32 },
+    TILES.gpu,
     { capacity: 250 },
   ];
   const clipped = { ...EDGE_CASES[1], settings: { momentum: 0.9, clipNorm: 2 } };
