@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { debug, debugStock } from "./debug.ts";
 
 /** What a log or a bench prints about the adapter it ran on. */
 export interface AdapterRecord {
@@ -70,7 +71,8 @@ async function initialize(): Promise<AdapterRecord> {
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
   await tf.setBackend("webgpu");
-  return {
+  debugStock(tf.backend());
+  const record = {
     vendor: info.vendor,
     architecture: info.architecture,
     device: info.device,
@@ -79,6 +81,8 @@ async function initialize(): Promise<AdapterRecord> {
     features: [...device.features].sort(),
     limits,
   };
+  debug(1, () => `adapter ${JSON.stringify({ ...record, ...adapterTraits(device) })}`);
+  return record;
 }
 
 function isSoftware({ description }: GPUAdapterInfo): boolean {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { debug } from "./debug.ts";
 import { endRun } from "./device.ts";
 import { type UniformMember, uniformMembers } from "./uniforms.ts";
 import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
@@ -44,15 +45,34 @@ export function compile(device: GPUDevice, file: ShaderFile, constants: Constant
   let cache = caches.get(device);
   if (cache === undefined) caches.set(device, cache = new Map());
   const key = shaderKey(shader, constants);
-  let program = cache.get(key);
-  if (program === undefined) cache.set(key, program = create(device, shader, constants, key));
+  const known = cache.get(key);
+  if (known !== undefined) return known;
+  const { program, problem } = create(device, shader, constants, key);
+  problem.then((message) => message !== undefined && endRun(message));
+  cache.set(key, program);
   return program;
 }
 
-function create(device: GPUDevice, shader: ShaderFile, constants: Constants, label: string): Program {
+/** What the compiler says of a shader, with file and line; undefined if it takes it. */
+export async function compileError(
+  device: GPUDevice,
+  shader: ShaderFile,
+  constants: Constants = {},
+): Promise<string | undefined> {
+  return await create(device, shader, constants, shaderKey(shader, constants)).problem;
+}
+
+function create(
+  device: GPUDevice,
+  shader: ShaderFile,
+  constants: Constants,
+  label: string,
+): { program: Program; problem: Promise<string | undefined> } {
   const lines = expandLines(shader, constants);
   const code = lines.map(({ text }) => text).join("\n");
   const uniforms = uniformMembers(shader.file, code);
+  debug(3, () => `source of ${label}\n${code}`);
+  const start = performance.now();
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code, label });
   const pipeline = device.createComputePipeline({
@@ -61,10 +81,11 @@ function create(device: GPUDevice, shader: ShaderFile, constants: Constants, lab
     compute: { module, entryPoint: "main" },
   });
   const layout = pipeline.getBindGroupLayout(0);
-  device.popErrorScope().then((error) => {
-    if (error === null) return;
+  debug(1, () => `pipeline ${label} in ${(performance.now() - start).toFixed(1)} ms`);
+  const problem = device.popErrorScope().then((error) => {
+    if (error === null) return undefined;
     const line = lines[Number(/wgsl:(\d+):/.exec(error.message)?.[1]) - 1];
-    endRun(`${line ? `${line.file}:${line.number}` : label} does not compile: ${error.message.trim()}`);
+    return `${line ? `${line.file}:${line.number}` : label} does not compile: ${error.message.trim()}`;
   });
-  return { pipeline, layout, uniforms };
+  return { program: { pipeline, layout, uniforms }, problem };
 }

@@ -8,6 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
+import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
 import type { Dispatch, Input } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
@@ -197,6 +198,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     entries: resources.map((resource, binding) => ({ binding, resource })),
   });
   record(internals, pipeline, bindGroup, dispatch);
+  debug(2, () => dispatchText(dispatch));
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
   for (const { dataId } of outputs) internals.commandQueueOwnedIds.add(dataId);

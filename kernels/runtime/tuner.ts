@@ -7,6 +7,7 @@
  * @module
  */
 import { type BenchOutputs, freeOutputs, outputsOf } from "./bench.ts";
+import { debug, debugging } from "./debug.ts";
 import type { AdapterRecord } from "./device.ts";
 import { readTensors, relativeDifference } from "./difference.ts";
 import { withStockKernels } from "./registry.ts";
@@ -69,8 +70,21 @@ export function shapeClass(sizes: Sizes): string {
 
 /** The tuned variant if choices have been loaded and have one, else the op's default. */
 export function variantFor<V>(op: string, sizes: Sizes, shipped: () => V): V {
-  if (tuned.size === 0) return shipped();
-  return tuned.get(`${op} ${shapeClass(sizes)}`) as V | undefined ?? shipped();
+  if (tuned.size === 0 && !debugging(1)) return shipped();
+  const name = `${op} ${shapeClass(sizes)}`;
+  const found = tuned.get(name) as V | undefined;
+  const variant = found ?? shipped();
+  if (debugging(1)) tell(`variant of ${name}: ${JSON.stringify(variant)}, ${found ? "tuned" : "shipped"}`);
+  return variant;
+}
+
+const told = new Set<string>();
+
+/** Tells it once. */
+function tell(text: string): void {
+  if (told.has(text)) return;
+  told.add(text);
+  debug(1, () => text);
 }
 
 /** A variant shorter than this share of the default's time is chosen; closer ones may be noise. */

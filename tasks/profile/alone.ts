@@ -6,7 +6,7 @@
 import { type BenchOutputs, freeOutputs, outputsOf } from "../../kernels/runtime/bench.ts";
 import { readTensors, relativeDifference } from "../../kernels/runtime/difference.ts";
 import type { Dispatch } from "../../kernels/runtime/dispatch.ts";
-import { compile, withShaders } from "../../kernels/runtime/pipeline.ts";
+import { compileError, withShaders } from "../../kernels/runtime/pipeline.ts";
 import type { Peaks } from "../../kernels/runtime/peak.ts";
 import {
   backendInternals,
@@ -75,13 +75,17 @@ export function finalSources(body: () => BenchOutputs): string[] {
 
 const baseName = (path: string) => path.replace(/^.*[\\/]/, "");
 
-/** The name under which a shader is known, without what an op adds to it. */
-const shaderName = ({ file }: ShaderFile) => baseName(file.replace(/,.*$/, ""));
+/** A shader's file, and what an op adds to its name: `, 4 at a time`. */
+function nameParts({ file }: ShaderFile): [name: string, addition: string] {
+  const comma = file.indexOf(",");
+  return comma < 0 ? [baseName(file), ""] : [baseName(file.slice(0, comma)), file.slice(comma)];
+}
 
 /** The shader with the edit in it: its own file or one that it includes, by the file's name. */
 export function editShader(shader: ShaderFile, { path, source }: Edit): ShaderFile | undefined {
   const name = baseName(path);
-  if (shaderName(shader) === name) return { ...shader, file: `${path} (edited)`, source };
+  const [own, addition] = nameParts(shader);
+  if (own === name) return { ...shader, file: `${path} (edited)${addition}`, source };
   if (shader.includes?.[name] === undefined) return undefined;
   return { ...shader, file: `${shader.file} with ${path}`, includes: { ...shader.includes, [name]: source } };
 }
@@ -91,14 +95,17 @@ export function withEdit<T>(edit: Edit, body: () => T): T {
   return withShaders((shader) => editShader(shader, edit) ?? shader, body);
 }
 
-/** Compiles what an edit changes, and waits until the compiler has had its say. */
+/**
+ * Compiles what an edit changes.
+ *
+ * @throws {UserError} naming file and line, if the compiler refuses it
+ */
 export async function compileEdit(edit: Edit, dispatches: readonly Dispatch[]): Promise<void> {
-  const { device } = backendInternals();
   for (const { shader, constants } of dispatches) {
     const edited = editShader(shader, edit);
-    if (edited) compile(device, edited, constants);
+    const problem = edited && await compileError(backendInternals().device, edited, constants);
+    if (problem) throw new UserError(`Cannot time ${edit.path}: ${problem}`);
   }
-  await device.queue.onSubmittedWorkDone();
 }
 
 /** Of a case with its inputs: how far a contestant is from the right result. */
@@ -114,18 +121,21 @@ export async function differenceOf(run: TuneRun, contestant: Pick<Contestant, "r
   return Math.max(...expected.map((values, i) => relativeDifference(actual[i] ?? [], values)));
 }
 
-/** An edit is right on the case and on its awkward neighbours, or it is not timed. */
+/**
+ * The largest difference of a variant with an edit in it from the right results, over some shapes.
+ *
+ * @throws {UserError} if it is beyond a tolerance: then it is not worth timing
+ */
 export async function requireRight(
   cases: readonly TuneCase[],
+  variant: unknown,
   edit: Edit,
-  pick: (item: TuneCase) => unknown,
 ): Promise<number> {
   let largest = 0;
   for (const item of cases) {
-    const variant = pick(item);
-    if (variant === undefined) continue; // no variant runs the file at this shape
     const run = item.setup();
     try {
+      await compileEdit(edit, dispatchesOf(() => run.run(variant)));
       const difference = await differenceOf(run, { run: () => withEdit(edit, () => run.run(variant)) });
       if (!(difference <= run.tolerance)) {
         throw new UserError(

@@ -4,11 +4,10 @@
  * @module
  */
 import type { Peaks } from "../../kernels/runtime/peak.ts";
-import { shapeClass, type TuneCase } from "../../kernels/runtime/tuner.ts";
+import type { TuneCase } from "../../kernels/runtime/tuner.ts";
 import { type Context, UserError } from "../run/cli.ts";
 import { textTable } from "../run/table.ts";
 import {
-  compileEdit,
   type ContestantResult,
   differenceOf,
   dispatchesOf,
@@ -70,6 +69,23 @@ function select(item: TuneCase, wanted: string | undefined): { number: number; v
   return found;
 }
 
+/** The sizes of a case as they are, not as a class. */
+function sizesText({ sizes }: TuneCase): string {
+  return Object.entries(sizes).map(([name, size]) => `${name} ${size}`).join(", ");
+}
+
+/** The dispatches of a run, where there are several or something to compare. */
+function dispatchLines(results: readonly ContestantResult[]): string[] {
+  const [first] = results;
+  return textTable(
+    ["dispatch", ...results.map(({ name }) => results.length === 1 ? "ms" : `${name} ms`)],
+    first.dispatches.map(({ name }, i) => [
+      name,
+      ...results.map(({ dispatches }) => dispatches[i].ms.toPrecision(3)),
+    ]),
+  );
+}
+
 function resultLines(results: readonly ContestantResult[], title: string): string[] {
   const number = (value: number | null) => value === null ? "-" : value.toPrecision(3);
   const [shipped] = results;
@@ -120,9 +136,10 @@ async function raceVariants(
     if (contestants.length === 0) {
       throw new Error(`Cannot profile ${item.op}: no variant computes the right result`);
     }
-    context.log(`\n${item.op} at ${shapeClass(item.sizes)}`);
+    context.log(`\n${item.op} at ${sizesText(item)}`);
     const results = await race(contestants, { time: 1000 * time, signal: context.signal, peaks });
     resultLines(results, "variant").forEach((line) => context.log(line));
+    if (results.length === 1) dispatchLines(results).forEach((line) => context.log(line));
     return results;
   } finally {
     run.dispose();
@@ -177,14 +194,12 @@ async function raceEdit(
   const variant = variantWithEdit(item, edit, wanted);
   const run = item.setup();
   try {
-    await compileEdit(edit, dispatchesOf(() => run.run(variant)));
     const neighbours = awkward.filter(({ op }) => op === item.op);
-    // The variant of the timed shape: at small shapes others are the default.
-    const difference = await requireRight([item, ...neighbours], edit, () => variant);
-    context.log(`\n${item.op} at ${shapeClass(item.sizes)}, ${JSON.stringify(variant)}`);
+    const difference = await requireRight([item, ...neighbours], variant, edit);
+    context.log(`\n${item.op} at ${sizesText(item)}, ${JSON.stringify(variant)}`);
     context.log(
       `${edit.path} is right: within ${difference.toPrecision(2)} of the largest value, here and at ${
-        neighbours.map(({ sizes }) => shapeClass(sizes)).join("; ")
+        neighbours.map(sizesText).join("; ")
       }`,
     );
     const results = await race([
@@ -192,6 +207,7 @@ async function raceEdit(
       { name: "edited", run: () => withEdit(edit, () => run.run(variant)) },
     ], { time: 1000 * time, signal: context.signal, peaks });
     resultLines(results, "shader").forEach((line) => context.log(line));
+    dispatchLines(results).forEach((line) => context.log(line));
     const [current, edited] = results;
     const ratios = current.samples.map((ms, i) => ms / edited.samples[i]).sort((a, b) => a - b);
     const at = (share: number) => Number(ratios[Math.floor(share * (ratios.length - 1))].toPrecision(3));

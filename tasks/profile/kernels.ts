@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { conv2dTuneCase } from "../../kernels/conv2d/conv2d_tune.ts";
 import type { Conv2dPass } from "../../kernels/conv2d/conv2d.ts";
+import { gelu } from "../../kernels/mod.ts";
 import { geometryOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import { matmulTuneCase } from "../../kernels/matmul/matmul_tune.ts";
 import { randomTensor } from "../../kernels/runtime/bench.ts";
@@ -156,8 +157,8 @@ export const PROFILED_KERNELS: Readonly<Record<string, ProfiledKernel>> = {
     "M,D",
     [[1, 1], [7, 5], [3, 8]],
     1e-5,
-    ([m, d]) => [randomTensor([m, d]), weights([d, d], d), weights([d], d)],
-    (layers, [x, w, b]) => layers.linear(x as tf.Tensor2D, w as tf.Tensor2D, b as tf.Tensor1D, "gelu"),
+    ([m, d]) => [randomTensor([m, d])],
+    (layers, [x]) => layers === kernelLayers ? gelu(x) : x.mul(x.mul(Math.SQRT1_2).erf().add(1)).mul(0.5),
   ),
   gru: layer(
     "gru",
