@@ -80,6 +80,8 @@ export const CONV2D_REPLACEMENTS: readonly Replacement[] = [
     run({ dy, filter }, attrs) {
       const geometry = takenGeometry(attrs.inputShape as number[], filter.shape, attrs, [dy, filter]);
       if (geometry && isEmpty(geometry)) return zeros(shapesOf(geometry).x);
+      // tfjs takes the gradient of an output larger than the convolution's.
+      if (geometry && shapesOf(geometry).y.some((size, i) => size !== dy.shape[i])) return undefined;
       return geometry && conv2dBackwardInput(dy, filter, geometry);
     },
   },

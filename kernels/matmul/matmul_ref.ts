@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { geluRef } from "../gelu/gelu_ref.ts";
 import type { Activation } from "./activation.ts";
 import type { MatmulShape } from "./shape.ts";
 
@@ -49,24 +50,6 @@ export function matmulBackwardRef(
   return { da, db };
 }
 
-/** erf by its series (small x) or continued fraction (Abramowitz and Stegun, 7.1.5 and 7.1.14), to 1e-14. */
-export function erf(x: number): number {
-  const z = Math.abs(x);
-  if (z > 6) return Math.sign(x);
-  if (z < 2.5) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-17; n++) {
-      term *= -x * x / n;
-      sum += term / (2 * n + 1);
-    }
-    return sum * 2 / Math.sqrt(Math.PI);
-  }
-  let fraction = 0;
-  for (let n = 60; n >= 1; n--) fraction = n / 2 / (z + fraction);
-  return Math.sign(x) * (1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + fraction));
-}
-
 /** f(v); `slope` is that of leakyrelu and prelu. */
 export function activationRef(activation: Activation, v: number, slope = 0.2): number {
   switch (activation) {
@@ -83,7 +66,7 @@ export function activationRef(activation: Activation, v: number, slope = 0.2): n
     case "tanh":
       return Math.tanh(v);
     case "gelu":
-      return v * 0.5 * (1 + erf(v * Math.SQRT1_2));
+      return geluRef(v);
     case "leakyrelu":
     case "prelu":
       return v >= 0 ? v : slope * v;

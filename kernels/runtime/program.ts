@@ -12,6 +12,7 @@ import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
 import type { Dispatch, Input } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
+import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
 import { packUniforms } from "./uniforms.ts";
 
@@ -169,11 +170,15 @@ function check(
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
   const { device } = internals;
-  const inputs = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
+  const given = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
   // All that may throw comes before the first buffer is taken.
-  check(dispatch, inputs, device.limits);
+  check(dispatch, given, device.limits);
   const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
   const bytes = packUniforms(dispatch.shader.file, uniforms, dispatch.uniforms ?? {});
+  const converted = given.map(({ tensor }) =>
+    holdsIntegers(internals, tensor) ? toFloats(tensor) : undefined
+  );
+  const inputs = given.map((input, i) => ({ ...input, tensor: converted[i] ?? input.tensor }));
   const outputs = dispatch.outputs.map((output): TensorInfo =>
     "inPlace" in output ? output.inPlace : internals.makeTensorInfo(output.shape, output.dtype ?? "float32")
   );
@@ -202,11 +207,30 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
   for (const { dataId } of outputs) internals.commandQueueOwnedIds.add(dataId);
+  converted.forEach((tensor) => tensor && release(tensor));
   if (internals.dispatchCountInPass >= (env().get(BATCH_FLAG) as number)) {
     internals.endComputePassEncoder();
     internals.submitQueue();
   }
   return outputs;
+}
+
+/** True for a float32 tensor that tfjs cast from integers: it keeps their buffer, and tfjs's kernels read it by its type. */
+function holdsIntegers(internals: BackendInternals, { dataId, dtype }: TensorInfo): boolean {
+  return dtype === "float32" && internals.tensorMap.get(dataId).dtype !== "float32";
+}
+
+function toFloats(tensor: TensorInfo): TensorInfo {
+  const count = tensor.shape.reduce((product, size) => product * size, 1);
+  const workgroups = foldWorkgroups(Math.ceil(count / 64));
+  const [floats] = run({
+    shader: { file: "runtime/int_to_float.wgsl", source: intToFloatSource },
+    inputs: [{ ...tensor, dtype: "int32" }],
+    outputs: [{ shape: tensor.shape }],
+    uniforms: { count, row: 64 * workgroups[0] },
+    workgroups,
+  });
+  return floats;
 }
 
 function record(

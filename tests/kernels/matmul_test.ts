@@ -1,15 +1,23 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import type { Activation } from "../../kernels/matmul/activation.ts";
-import { matmul, type MatmulOptions } from "../../kernels/matmul/matmul.ts";
+import {
+  candidates,
+  defaultVariant,
+  matmul,
+  type MatmulOptions,
+  type MatmulVariant,
+} from "../../kernels/matmul/matmul.ts";
 import { EDGE_CASES, type MatmulCase, MODEL_CASES, toleranceOf } from "../../kernels/matmul/matmul_cases.ts";
-import { activationRef, matmulRef } from "../../kernels/matmul/matmul_ref.ts";
+import { activationRef, matmulBackwardRef, matmulRef } from "../../kernels/matmul/matmul_ref.ts";
 import { matmulShape } from "../../kernels/matmul/shape.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { register, unregister } from "../../kernels/mod.ts";
+import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
+import { gradcheck } from "../_gradcheck.ts";
 
 await initializeDevice();
 
@@ -29,10 +37,15 @@ async function read(info: TensorInfo): Promise<Float32Array> {
   return values;
 }
 
-async function check(
-  { name, a, b, transposeA, transposeB }: MatmulCase,
-  extras: { bias?: boolean; activation?: Activation; addTo?: boolean } = {},
-) {
+interface Extras {
+  readonly bias?: boolean;
+  readonly activation?: Activation;
+  readonly addTo?: boolean;
+  readonly variant?: MatmulVariant;
+}
+
+async function check({ name, a, b, transposeA, transposeB }: MatmulCase, extras: Extras = {}) {
+  const before = tf.memory().numTensors;
   const shape = matmulShape(a, b, transposeA, transposeB);
   const { columns, rows, batches, inner } = shape;
   const left = draw(a);
@@ -45,6 +58,7 @@ async function check(
     transposeB,
     ...(extras.bias ? { bias: bias.tensor } : {}),
     ...(extras.activation ? { activation: extras.activation } : {}),
+    ...(extras.variant ? { variant: extras.variant } : {}),
     ...(extras.activation === "prelu" ? { slopes: slopes.tensor } : {}),
     ...(extras.addTo ? { addTo: base.tensor } : {}),
   };
@@ -61,6 +75,11 @@ async function check(
   } [${batches}, ${rows}, ${inner}, ${columns}] (seed ${seed})`;
   compare(what, actual, expected, toleranceOf(inner));
   tf.dispose([left, right, bias, slopes, base].map(({ tensor }) => tensor));
+  assertEquals(tf.memory().numTensors, before);
+}
+
+function named(name: string): MatmulCase {
+  return EDGE_CASES.find((testCase) => testCase.name === name)!;
 }
 
 for (const testCase of [...EDGE_CASES, ...MODEL_CASES]) {
@@ -68,7 +87,7 @@ for (const testCase of [...EDGE_CASES, ...MODEL_CASES]) {
 }
 
 Deno.test("matmul: bias, every activation, addTo", async () => {
-  const [nn, tt] = [EDGE_CASES[1], EDGE_CASES[20]];
+  const [nn, tt] = [named("primes NN"), named("batches of fours TT")];
   const activations: Activation[] = [
     "relu",
     "relu6",
@@ -79,11 +98,101 @@ Deno.test("matmul: bias, every activation, addTo", async () => {
     "leakyrelu",
     "prelu",
   ];
-  for (const activation of activations) await check(nn, { activation, bias: activation !== "relu" });
+  const [smallest] = VARIANTS.toReversed().filter(({ kind }) => kind !== "workgroup"); // compiles fast
+  for (const activation of activations) {
+    await check(nn, { activation, bias: activation !== "relu", variant: smallest });
+  }
   for (const testCase of [nn, tt]) {
     await check(testCase, { bias: true });
     await check(testCase, { addTo: true });
     await check(testCase, { bias: true, addTo: true });
+  }
+});
+
+function workgroup(blocks: readonly number[], parts: number): MatmulVariant {
+  const [blockM, blockN, blockK, tileM, tileN] = blocks;
+  return { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts };
+}
+
+function subgroup(swapped: boolean, tileP: number, tileQ: number): MatmulVariant {
+  return { kind: "subgroup", lanes: currentTraits().subgroupSize, swapped, tileP, tileQ };
+}
+
+/** Small tiles, each constant different from the others somewhere: large ones compile slowly. */
+const VARIANTS: readonly MatmulVariant[] = [
+  { kind: "plain" },
+  workgroup([4, 8, 2, 2, 1], 1),
+  workgroup([8, 16, 4, 2, 2], 1),
+  workgroup([6, 8, 3, 3, 1], 2),
+  workgroup([4, 4, 8, 1, 1], 5),
+  ...(currentTraits().subgroupSize === 8
+    ? [subgroup(false, 4, 4), subgroup(true, 8, 2), subgroup(false, 4, 2)]
+    : []),
+];
+
+for (const variant of VARIANTS) {
+  Deno.test(`matmul: ${Object.values(variant).join(" ")}`, async () => {
+    for (const transposes of ["NN", "NT", "TN", "TT"]) {
+      await check(named(`primes ${transposes}`), { variant, bias: true });
+    }
+    await check(named("batches of fours TN"), { variant });
+    await check(named("primes NN"), { variant, bias: true, activation: "prelu" });
+    await check(named("batches of fours NN"), { variant, bias: true, addTo: true });
+  });
+}
+
+Deno.test("matmul: the default suits the adapter and the shape", () => {
+  const shape = matmulShape([288, 512], [512, 96]);
+  assertEquals(defaultVariant(shape, { software: true, subgroupSize: 8 }).kind, "subgroup");
+  assertEquals(defaultVariant(shape, { software: true, subgroupSize: 0 }).kind, "plain");
+  const gpu = defaultVariant(shape, { software: false, subgroupSize: 32 });
+  assertEquals([gpu.kind, "parts" in gpu && gpu.parts > 1], ["workgroup", true]); // 27 blocks of 32 x 32
+  const long = matmulShape([3, 140000], [140000, 5]);
+  assertEquals(defaultVariant(long, { software: true, subgroupSize: 8 }).kind, "workgroup");
+  for (const adapter of [{ software: true, subgroupSize: 8 }, { software: false, subgroupSize: 0 }]) {
+    assertEquals(candidates(shape, adapter)[0], defaultVariant(shape, adapter));
+  }
+});
+
+Deno.test("matmul: tfjs's product gives the same with our kernels registered, gradients too", async () => {
+  const before = tf.memory().numTensors;
+  for (const name of ["primes NT", "batches of fours TT", "b repeats NN", "a repeats NN"]) {
+    const { a, b, transposeA, transposeB } = named(name);
+    const inputs = [draw(a).tensor, draw(b).tensor];
+    const results: Float32Array[][] = [];
+    for (const ours of [true, false]) {
+      if (ours) register();
+      else unregister();
+      const product = (...[a, b]: tf.Tensor[]) => tf.matMul(a, b, transposeA, transposeB);
+      const repeats = name.includes("repeats"); // tfjs's gradient knows no repetition
+      const tensors = tf.tidy(() => [
+        product(...inputs),
+        ...(repeats ? [] : tf.grads((...tensors) => product(...tensors).sin().sum())(inputs)),
+        tf.fused.matMul({ a: inputs[0], b: inputs[1], transposeA, transposeB, activation: "elu" }),
+      ]);
+      results.push(await Promise.all(tensors.map((tensor) => tensor.data<"float32">())));
+      tf.dispose(tensors);
+    }
+    results[0].forEach((values, part) =>
+      compare(`tfjs ${name} part ${part} (seed ${seed})`, values, results[1][part], 1e-4)
+    );
+    tf.dispose(inputs);
+  }
+  assertEquals(tf.memory().numTensors, before);
+});
+
+Deno.test("matmul: the reference's gradients pass gradcheck", () => {
+  for (const name of ["batches TT", "b repeats NT", "a repeats NN"]) {
+    const { a, b, transposeA, transposeB } = named(name);
+    const shape = matmulShape(a, b, transposeA, transposeB);
+    const values = (count: number) => Float64Array.from({ length: count }, () => random.uniform(-1, 1));
+    const size = (sizes: readonly number[]) => sizes.reduce((product, n) => product * n, 1);
+    const [left, right, dy] = [values(size(a)), values(size(b)), values(size(shape.outShape))];
+    const loss = (left: Float64Array, right: Float64Array) =>
+      matmulRef(left, right, shape).reduce((sum, v, i) => sum + v * dy[i], 0);
+    const { da, db } = matmulBackwardRef(dy, left, right, shape);
+    gradcheck(`matmul da ${name} (seed ${seed})`, (v) => loss(v, right), left, da);
+    gradcheck(`matmul db ${name} (seed ${seed})`, (v) => loss(left, v), right, db);
   }
 });
 

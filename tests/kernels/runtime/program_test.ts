@@ -257,3 +257,22 @@ Deno.test("what WebGPU would refuse is refused at once, naming the shader", () =
   assertEquals(buffersInUse(), before, "a refused dispatch leaves buffers behind");
   a.dispose();
 });
+
+Deno.test("integers that tfjs cast to float32 are read as floats, from the host and from the device", async () => {
+  const before = buffersInUse();
+  const integers = tf.tensor1d([1, -2, 300000], "int32");
+  const cast = integers.toFloat();
+  const one = tf.scalar(1, "int32");
+  const onDevice = integers.add(one);
+  const castOnDevice = onDevice.toFloat();
+  const flags = tf.tidy(() => tf.tensor1d([true, false, true]).toFloat());
+  const outputs = [
+    several(cast, castOnDevice),
+    several(flags, cast),
+  ];
+  assertEquals(await read(outputs[0][0]), [3, -3, 600001]);
+  assertEquals(await read(outputs[1][0]), [2, -2, 300001]);
+  outputs.flat().forEach(release);
+  tf.dispose([integers, cast, one, onDevice, castOnDevice, flags]);
+  assertEquals(buffersInUse(), before);
+});
