@@ -80,7 +80,7 @@ const PAPER: Recipe = {
 const TINY: Recipe = {
   ...PAPER,
   batchSize: 16,
-  samplesPerEpoch: 1280,
+  samplesPerEpoch: 1152,
   lr: 0.03,
   warmupSteps: 20,
   milestones: [7, 9],
