@@ -1,13 +1,15 @@
 /**
- * `deno task evaluate`: scores a checkpoint on a folder in Aff-Wild2's layout.
+ * `deno task evaluate`: scores a checkpoint, or any system's predictions, on a folder in Aff-Wild2's layout.
  *
  * @module
  */
+import type { LabelSet } from "../data/aff_wild2/types.ts";
 import { PAPER_TABLE_1, PAPER_TABLE_2 } from "../models/metrics.ts";
-import { defineCommand, runTask } from "./run/cli.ts";
+import { readPredictions, scorePredictions } from "./predict/scoring.ts";
+import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { loadCheckpoint } from "./run/checkpoint.ts";
 import { metricsLines, predictCheckpoint } from "./run/evaluation.ts";
-import { scoreFrames } from "./run/inference.ts";
+import { type Metrics, scoreFrames } from "./run/inference.ts";
 import { startDevice } from "./run/device.ts";
 import { openSplits, requireWritable } from "./run/session.ts";
 import { textTable } from "./run/table.ts";
@@ -15,9 +17,15 @@ import { writePredictions } from "./run/predictions.ts";
 
 const command = defineCommand({
   task: "evaluate",
-  summary: "Scores a checkpoint: F1, accuracy, score, per-class F1 and the confusion matrix.",
+  summary: "Scores a checkpoint, or predictions: F1, accuracy, score, per-class F1 and the confusion matrix.",
   flags: {
-    weights: { type: "string", placeholder: "FILE", required: true, description: "a checkpoint of `train`" },
+    weights: { type: "string", placeholder: "FILE", description: "a checkpoint of `train`" },
+    predictions: {
+      type: "string",
+      placeholder: "FILE|DIR",
+      description:
+        "instead: any system's CSV in `predict`'s columns, or a folder of the challenge's text files",
+    },
     data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
     split: {
       type: "string",
@@ -25,31 +33,92 @@ const command = defineCommand({
       default: "validation",
       description: "which frames",
     },
-    predictions: {
+    labelSet: {
       type: "string",
-      placeholder: "FILE.csv",
-      description: "also write each frame's probabilities",
+      choices: ["expression", "action_units"],
+      default: "expression",
+      description: "which annotations --predictions are scored on",
+    },
+    missing: {
+      type: "string",
+      choices: ["error", "nearest", "leave-out"],
+      default: "error",
+      description:
+        "what an annotated frame without one of the --predictions gets: the nearest one, or it is not counted",
+    },
+    csv: {
+      type: "string",
+      placeholder: "FILE",
+      description: "also write each frame's probabilities by the checkpoint",
     },
   },
-  examples: ["deno task evaluate --weights out/train/cnn.safetensors --data Aff-Wild2"],
+  examples: [
+    "deno task evaluate --weights out/train/cnn.safetensors --data Aff-Wild2",
+    "deno task evaluate --predictions submission/ --data Aff-Wild2 --missing nearest",
+  ],
 });
 
-await runTask(command, Deno.args, async (options, context) => {
-  const { weights, data, split, predictions, dryRun } = options;
-  context.log(JSON.stringify({ weights, data, split, predictions: predictions ?? null }));
-  if (dryRun) return { dryRun: true };
-  if (predictions !== undefined) await requireWritable(predictions);
+type EvaluateOptions = Options<typeof command.flags>;
+
+/** Scores a checkpoint's network. */
+async function scoreCheckpoint(
+  weights: string,
+  { data, split, csv }: EvaluateOptions,
+  context: Context,
+): Promise<{ metrics: Metrics; labelSet: string; facts: Record<string, unknown> }> {
+  if (csv !== undefined) await requireWritable(csv);
   const checkpoint = await loadCheckpoint(weights);
-  const { [split]: dataset } = await openSplits(data, checkpoint.labelSet, [split], context);
+  const { labelSet } = checkpoint;
+  const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
   const adapter = await startDevice(context);
   const probabilities = await predictCheckpoint(checkpoint, dataset, context);
-  if (predictions !== undefined) await writePredictions(predictions, dataset, probabilities);
-  const metrics = scoreFrames(probabilities, dataset);
+  if (csv !== undefined) await writePredictions(csv, dataset, probabilities);
+  const facts = { adapter: adapter.description, weights };
+  return { metrics: scoreFrames(probabilities, dataset), labelSet, facts };
+}
+
+/** Scores predictions from a file or folder. */
+async function scoreFiles(
+  path: string,
+  { data, split, labelSet, missing: policy }: EvaluateOptions,
+  context: Context,
+): Promise<{ metrics: Metrics; labelSet: LabelSet; facts: Record<string, unknown> }> {
+  const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
+  const { metrics, frames, missing } = scorePredictions(
+    await readPredictions(path, dataset),
+    dataset,
+    policy,
+  );
+  if (missing > 0) {
+    const fate = policy === "nearest" ? "take the nearest frame's" : "are not counted";
+    context.log(`${missing} of ${frames} annotated frames have no prediction and ${fate}`);
+  }
+  return { metrics, labelSet, facts: { predictions: path, frames, missing, policy } };
+}
+
+await runTask(command, Deno.args, async (options, context) => {
+  const { weights, predictions, data, split, csv, dryRun } = options;
+  context.log(JSON.stringify({ weights: weights ?? null, predictions: predictions ?? null, data, split }));
+  if ((weights === undefined) === (predictions === undefined)) {
+    throw new UserError(
+      `Cannot run evaluate: ${
+        weights === undefined ? "neither" : "both"
+      } --weights and --predictions are given; ` +
+        "expected one of them",
+    );
+  }
+  if (csv !== undefined && weights === undefined) {
+    throw new UserError("Cannot run evaluate: --csv is of a checkpoint's probabilities; expected --weights");
+  }
+  if (dryRun) return { dryRun: true };
+  const { metrics, labelSet, facts } = weights !== undefined
+    ? await scoreCheckpoint(weights, options, context)
+    : await scoreFiles(predictions!, options, context);
   metricsLines(metrics).forEach((line) => context.log(line));
-  const published = checkpoint.labelSet === "expression" ? PAPER_TABLE_1 : PAPER_TABLE_2;
+  const published = labelSet === "expression" ? PAPER_TABLE_1 : PAPER_TABLE_2;
   const rows = published.map(({ name, f1, accuracy, score }) => [name, ...[f1, accuracy, score].map(String)]);
   context.log(`\nours was measured on ${data}, ${split}; the paper's, on Aff-Wild2's validation set:`);
   textTable(["paper", "F1", "accuracy", "score"], rows).forEach((line) => context.log(line));
   const { f1, accuracy, score } = metrics;
-  return { adapter: adapter.description, weights, data, split, f1, accuracy, score };
+  return { ...facts, data, split, f1, accuracy, score };
 });

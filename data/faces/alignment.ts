@@ -5,7 +5,7 @@
  * @module
  */
 import type { RgbImage } from "../images.ts";
-import { type Box, fitSimilarity, type Point, type Similarity } from "./geometry.ts";
+import { type Box, fitSimilarity, type Point, type Similarity, transform } from "./geometry.ts";
 
 /** Side of an aligned crop in pixels. */
 export const CROP_SIZE = 112;
@@ -22,51 +22,114 @@ export const CROP_POINTS: readonly Point[] = [
   { x: 70.7299, y: 92.2041 },
 ];
 
-/** Samples a side of a crop's pixel at most; a face of 900 pixels is still averaged over all of its pixels. */
-const MAX_SAMPLES = 8;
-
 /**
- * Draws a square as a similarity sees it: pixel (x, y) is the mean of the picture around where the similarity takes
- * its middle, by bilinear samples no more than a pixel of the picture apart. Black beyond the picture.
+ * Draws a square as a similarity sees it: pixel (x, y) is the picture around where the similarity takes its middle.
+ * Where the picture has more pixels than the square, whole blocks of them are averaged first; then come bilinear
+ * samples no more than a pixel apart. Black beyond the picture.
  *
  * @param similarity from the square's pixels to the picture's
  * @param size side of the square in pixels
  * @returns [size, size, 3] RGB bytes
  */
 export function warp(image: RgbImage, similarity: Similarity, size: number): Uint8Array {
-  const { width, height, pixels } = image;
-  const { a, b, tx, ty } = similarity;
-  const samples = Math.min(MAX_SAMPLES, Math.max(1, Math.ceil(Math.hypot(a, b) - 1e-6)));
+  const scale = Math.hypot(similarity.a, similarity.b);
+  const factor = Math.max(1, Math.floor(scale));
+  const { source, left, top } = factor === 1
+    ? { source: image, left: 0, top: 0 }
+    : averageBlocks(image, boundsOf(similarity, size), factor);
+  const [a, b] = [similarity.a / factor, similarity.b / factor];
+  const [tx, ty] = [(similarity.tx - left) / factor, (similarity.ty - top) / factor];
+  const samples = Math.max(1, Math.ceil(scale / factor - 1e-6));
+  const share = 1 / (samples * samples);
   const out = new Uint8Array(size * size * 3);
+  const sums = new Float64Array(3);
   for (let row = 0, at = 0; row < size; row++) {
     for (let column = 0; column < size; column++, at += 3) {
-      let [red, green, blue] = [0, 0, 0];
-      for (let s = 0; s < samples * samples; s++) {
-        const u = column + (s % samples + 0.5) / samples;
-        const v = row + (Math.floor(s / samples) + 0.5) / samples;
-        // Pixel i covers [i, i + 1): its middle is i + .5.
-        const x = a * u - b * v + tx - 0.5;
-        const y = b * u + a * v + ty - 0.5;
-        const [left, top] = [Math.floor(x), Math.floor(y)];
-        if (left < -1 || top < -1 || left >= width || top >= height) continue;
-        const [right, below] = [x - left, y - top];
-        for (let corner = 0; corner < 4; corner++) {
-          const [cx, cy] = [left + (corner & 1), top + (corner >> 1)];
-          if (cx < 0 || cy < 0 || cx >= width || cy >= height) continue;
-          const share = ((corner & 1) === 1 ? right : 1 - right) * (corner >> 1 === 1 ? below : 1 - below);
-          const source = (cy * width + cx) * 3;
-          red += share * pixels[source];
-          green += share * pixels[source + 1];
-          blue += share * pixels[source + 2];
+      sums.fill(0);
+      for (let s = 0; s < samples; s++) {
+        const v = row + (s + 0.5) / samples;
+        for (let t = 0; t < samples; t++) {
+          const u = column + (t + 0.5) / samples;
+          addSample(source, a * u - b * v + tx, b * u + a * v + ty, share, sums);
         }
       }
-      const scale = 1 / (samples * samples);
-      out[at] = Math.round(red * scale);
-      out[at + 1] = Math.round(green * scale);
-      out[at + 2] = Math.round(blue * scale);
+      for (let c = 0; c < 3; c++) out[at + c] = Math.round(sums[c]);
     }
   }
   return out;
+}
+
+/** The upright box around what a similarity makes of a square. */
+function boundsOf(similarity: Similarity, size: number): Box {
+  const corners = [[0, 0], [size, 0], [0, size], [size, size]].map(([x, y]) =>
+    transform(similarity, { x, y })
+  );
+  const [xs, ys] = [corners.map(({ x }) => x), corners.map(({ y }) => y)];
+  const [x, y] = [Math.min(...xs), Math.min(...ys)];
+  return { x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y };
+}
+
+/** Means of blocks of factor x factor pixels that cover a box, as far as it is in the picture; cut at its edge. */
+function averageBlocks(
+  { width, height, pixels }: RgbImage,
+  box: Box,
+  factor: number,
+): { source: RgbImage; left: number; top: number } {
+  const clip = (value: number, most: number) => Math.max(0, Math.min(most, value));
+  const left = clip(Math.floor(box.x) - factor, width);
+  const top = clip(Math.floor(box.y) - factor, height);
+  const right = clip(Math.ceil(box.x + box.width) + factor, width);
+  const bottom = clip(Math.ceil(box.y + box.height) + factor, height);
+  const columns = Math.ceil((right - left) / factor);
+  const rows = Math.ceil((bottom - top) / factor);
+  const means = new Uint8Array(rows * columns * 3);
+  const sums = new Uint32Array(columns * 3);
+  for (let row = 0; row < rows; row++) {
+    sums.fill(0);
+    const first = top + row * factor;
+    const last = Math.min(bottom, first + factor);
+    for (let y = first; y < last; y++) {
+      for (let x = left, at = (y * width + left) * 3; x < right; x++, at += 3) {
+        const sum = Math.floor((x - left) / factor) * 3;
+        sums[sum] += pixels[at];
+        sums[sum + 1] += pixels[at + 1];
+        sums[sum + 2] += pixels[at + 2];
+      }
+    }
+    for (let column = 0; column < columns; column++) {
+      const wide = Math.min(factor, right - left - column * factor);
+      for (let c = 0; c < 3; c++) {
+        const i = column * 3 + c;
+        means[row * columns * 3 + i] = Math.round(sums[i] / (wide * (last - first)));
+      }
+    }
+  }
+  return { source: { width: columns, height: rows, pixels: means }, left, top };
+}
+
+/** Adds the bilinear sample at (x, y), times `share`; pixel i covers [i, i + 1), its middle is i + .5. */
+function addSample(
+  { width, height, pixels }: RgbImage,
+  x: number,
+  y: number,
+  share: number,
+  sums: Float64Array,
+): void {
+  const left = Math.floor(x - 0.5);
+  const top = Math.floor(y - 0.5);
+  if (left < -1 || top < -1 || left >= width || top >= height) return;
+  const right = x - 0.5 - left;
+  const below = y - 0.5 - top;
+  for (let corner = 0; corner < 4; corner++) {
+    const column = left + (corner & 1);
+    const row = top + (corner >> 1);
+    if (column < 0 || row < 0 || column >= width || row >= height) continue;
+    const weight = share * (corner & 1 ? right : 1 - right) * (corner & 2 ? below : 1 - below);
+    const source = (row * width + column) * 3;
+    sums[0] += weight * pixels[source];
+    sums[1] += weight * pixels[source + 1];
+    sums[2] += weight * pixels[source + 2];
+  }
 }
 
 /** The square of a picture, resized: [size, size, 3] RGB bytes, black beyond the picture. */

@@ -5,7 +5,7 @@
  */
 
 /** Stretches at most; a chart is about 900 pixels wide. */
-const MOST_BINS = 450;
+const MOST_BINS = 300;
 
 /** A stretch of frames. */
 export interface Bin {

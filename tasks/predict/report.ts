@@ -13,7 +13,7 @@ import { escapeHtml, STYLE } from "../run/report.ts";
 import { Bins } from "./bins.ts";
 import type { Outputs } from "./csv.ts";
 import type { FacesFrame, Row } from "./frames.ts";
-import { expressionTimeline, unitTimeline } from "./report_charts.ts";
+import { expressionTimeline, type FrameTime, unitTimeline } from "./report_charts.ts";
 import type { ClipSummary, Sink } from "./sinks.ts";
 
 /** Tracks of an input that are drawn: those with the most frames. */
@@ -32,6 +32,7 @@ interface TrackSummary {
 
 interface ClipSection extends ClipSummary {
   readonly shown: readonly TrackSummary[];
+  readonly frameTime: FrameTime;
 }
 
 /** What the report says of the run. */
@@ -47,6 +48,7 @@ export class ReportSink implements Sink {
   #clips = 0;
   #tracks = new Map<string, TrackSummary>();
   #faces = new Map<string, Uint8Array>();
+  #frameTime: FrameTime;
 
   /** @param outputs which probabilities rows have */
   constructor(outputs: Outputs) {
@@ -64,7 +66,8 @@ export class ReportSink implements Sink {
   }
 
   rows(rows: readonly Row[]): void {
-    for (const { track, frame, values } of rows) {
+    for (const { track, frame, time, values } of rows) {
+      if (time !== undefined && frame > 1) this.#frameTime = time / (frame - 1);
       if (track === undefined || values === undefined) continue;
       let summary = this.#tracks.get(track);
       if (summary === undefined) {
@@ -86,10 +89,11 @@ export class ReportSink implements Sink {
 
   endClip(summary: ClipSummary): void {
     if (this.#clips++ < MOST_CLIPS) {
-      this.#sections.push({ ...summary, shown: this.#longest(MOST_TRACKS) });
+      this.#sections.push({ ...summary, shown: this.#longest(MOST_TRACKS), frameTime: this.#frameTime });
     }
     this.#tracks = new Map();
     this.#faces = new Map();
+    this.#frameTime = undefined;
   }
 
   /** Writes the file. */
@@ -120,14 +124,14 @@ ${this.#sections.map((section) => this.#section(section)).join("\n")}
 `;
   }
 
-  #section({ clip, frames, framesWithFace, tracks, shown }: ClipSection): string {
+  #section({ clip, frames, framesWithFace, tracks, shown, frameTime }: ClipSection): string {
     const more = tracks > shown.length ? `; the ${shown.length} longest of ${tracks} tracks` : "";
     return `<h2>${escapeHtml(clip.name)}</h2>
 <p class="note">${frames} frames, a face in ${framesWithFace}${more}.</p>
-${shown.map((track) => this.#track(track, frames)).join("\n")}`;
+${shown.map((track) => this.#track(track, frames, frameTime)).join("\n")}`;
   }
 
-  #track({ name, bins, jpeg }: TrackSummary, frames: number): string {
+  #track({ name, bins, jpeg }: TrackSummary, frames: number, frameTime: FrameTime): string {
     const { expressions, units } = this.#outputs;
     const means = bins.means();
     const split = expressions ? EXPRESSIONS.length : 0;
@@ -146,8 +150,8 @@ ${shown.map((track) => this.#track(track, frames)).join("\n")}`;
     const single = frames === 1;
     const chartBins = bins.bins();
     const charts = [
-      ...(expressions && !single ? [expressionTimeline(chartBins)] : []),
-      ...(units && !single ? [unitTimeline(chartBins, split)] : []),
+      ...(expressions && !single ? [expressionTimeline(chartBins, frameTime)] : []),
+      ...(units && !single ? [unitTimeline(chartBins, split, frameTime)] : []),
     ];
     return `<div class="track"><div>${picture}</div><div><b>${
       escapeHtml(name)

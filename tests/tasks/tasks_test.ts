@@ -116,7 +116,7 @@ Deno.test("a run file trains, records, is refused twice, resumes, replays and is
     const csv = `${folder}/predictions.csv`;
     const data = ["--data", `${folder}/data`];
     const weights = ["cnn", "rnn", "transformer"].map((network) => `${out}/${network}.safetensors`);
-    const scores = lastLine(await task("evaluate", "--weights", weights[1], ...data, "--predictions", csv));
+    const scores = lastLine(await task("evaluate", "--weights", weights[1], ...data, "--csv", csv));
     assertEquals(scores.score, longer.networks.rnn.score);
     assertEquals(await Deno.readTextFile(csv), await Deno.readTextFile(`${out}/rnn.predictions.csv`));
     const table = lastLine(await task("ensemble", ...weights, ...data, "--out", `${folder}/ensemble`));
