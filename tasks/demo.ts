@@ -3,19 +3,15 @@
  *
  * @module
  */
-import { EXPRESSIONS, imagePath } from "../data/aff_wild2/types.ts";
 import { defaultLayers } from "../models/layers_default.ts";
 import { PAPER_TABLE_1 } from "../models/metrics.ts";
-import { NETWORK_TITLES } from "../models/networks.ts";
 import { defineCommand, type Options, runTask } from "./run/cli.ts";
-import { baselines, ensembleProbabilities, metricsLines, scoreSingles } from "./run/evaluation.ts";
+import { baselines, metricsLines, scoreSingles, verdictOn } from "./run/evaluation.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
-import { allLabels, frameSamples } from "./run/frames.ts";
 import { differingKeys, readRecord } from "./run/record.ts";
-import { type SampleFrame, writeReport } from "./run/report.ts";
-import { networksOf, readRunFile, type ResolvedRun, toRunFile } from "./run/run_file.ts";
+import { readRunFile, type ResolvedRun, toRunFile } from "./run/run_file.ts";
+import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
 import { comparisonTable, textTable } from "./run/table.ts";
-import type { Splits } from "./run/training.ts";
 
 const command = defineCommand({
   task: "demo",
@@ -36,6 +32,7 @@ const command = defineCommand({
     frames: { type: "integer", min: 9, description: "frames of each track (default 36)" },
     epochs: { type: "integer", min: 1, description: "of each network (default 10)" },
     seed: { type: "integer", min: 0, description: "of the data and of all training (default 1)" },
+    tensorboard: TENSORBOARD_FLAG,
   },
   examples: ["deno task demo", "deno task demo --tracks 12 --epochs 2"],
 });
@@ -64,28 +61,6 @@ async function existingRun(out: string, run: ResolvedRun): Promise<ExistingRun> 
   }
 }
 
-/** Frames of all validation tracks, evenly spaced, with the ensemble's probabilities. */
-async function sampleFrames(
-  validation: Splits["validation"],
-  probabilities: Float32Array,
-): Promise<SampleFrame[]> {
-  const samples = frameSamples(validation);
-  const labels = allLabels(validation);
-  const classes = EXPRESSIONS.length;
-  const count = Math.min(24, samples.count);
-  return await Promise.all(Array.from({ length: count }, async (_, s) => {
-    const i = Math.floor((s + 0.5) * samples.count / count);
-    const { track, frames } = samples.get(i);
-    return {
-      jpeg: await Deno.readFile(imagePath(track, frames[0])),
-      track: track.name,
-      frame: track.frames[frames[0]],
-      truth: labels[i],
-      probabilities: probabilities.subarray(i * classes, (i + 1) * classes),
-    };
-  }));
-}
-
 await runTask(command, Deno.args, async (options, context) => {
   const startedAt = performance.now();
   const { out } = options;
@@ -94,13 +69,16 @@ await runTask(command, Deno.args, async (options, context) => {
   if (options.dryRun) return { dryRun: true };
   const reportPath = `${out}/report.html`;
   context.log(`kernels: ${defaultLayers.name}`);
-  const result = await executeRun(run, { out, existing: await existingRun(out, run) }, context);
-  const { adapter, splits, probabilities, ensemble: rows, record } = result;
+  const result = await executeRun(run, {
+    out,
+    existing: await existingRun(out, run),
+    tensorboard: tensorboardFolder(options, run.name),
+  }, context);
+  const { adapter, splits, probabilities, ensemble: rows } = result;
   if (result.interrupted) return { adapter: adapter.description, interrupted: true };
 
   const full = rows[rows.length - 1];
   const { majority, uniform } = baselines(splits.validation);
-  const networks = networksOf(run);
   const singles = [
     ...scoreSingles(probabilities, splits.validation),
     { name: "majority class", ...majority },
@@ -118,34 +96,9 @@ await runTask(command, Deno.args, async (options, context) => {
     `balanced synthetic faces, ${splits.validation.tracks.length} held-out people (seed ${run.seed})`;
   context.log(`\nTable 1; ours was measured on ${where}, the paper's on Aff-Wild2's validation set`);
   comparisonTable(rows, PAPER_TABLE_1).forEach((line) => context.log(line));
-  const learned = singles.slice(0, networks.length).every(({ score }) => score > 1.5 * majority.score);
-  const bar = `1.5 times the majority class (${majority.score.toFixed(4)})`;
-  const conclusion = learned
-    ? `All networks learned: each scores over ${bar} on people they never saw.`
-    : `Not all networks learned: one scores less than ${bar}.`;
+  const { learned, text: conclusion } = verdictOn(probabilities, splits.validation);
   context.log(conclusion);
   const seconds = (performance.now() - startedAt) / 1000;
-  await writeReport(reportPath, {
-    title: "Fervid: Table 1 on synthetic faces",
-    facts: [
-      ["adapter", adapter.description],
-      ["kernels", defaultLayers.name === "fervid" ? "Fervid's WGSL kernels" : "stock TensorFlow.js"],
-      ["measured on", where],
-      ["scale", "ResNet50 of width 16 on 48x48 pixels (the paper: width 64, 224x224)"],
-      ["time", `${(seconds / 60).toFixed(1)} minutes`],
-    ],
-    conclusion,
-    rows,
-    singles,
-    published: PAPER_TABLE_1,
-    curves: networks.map((network) => ({
-      name: NETWORK_TITLES[network],
-      history: record.networks[network]!.epochs,
-    })),
-    confusion: full.metrics.confusion,
-    perClassF1: full.metrics.perClassF1,
-    samples: await sampleFrames(splits.validation, ensembleProbabilities(full, probabilities)),
-  });
   context.log(`record: ${result.recordPath}\nreport: ${reportPath}`);
   return {
     seconds: Math.round(seconds * 10) / 10,

@@ -9,9 +9,11 @@ import { readPredictions, scorePredictions } from "./predict/scoring.ts";
 import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { loadCheckpoint } from "./run/checkpoint.ts";
 import { metricsLines, predictCheckpoint } from "./run/evaluation.ts";
+import { writeTextAtomic } from "./run/files.ts";
 import { type Metrics, scoreFrames } from "./run/inference.ts";
 import { startDevice } from "./run/device.ts";
 import { openSplits, requireWritable } from "./run/session.ts";
+import { renderEvaluationReport } from "./run/report/evaluation_report.ts";
 import { textTable } from "./run/table.ts";
 import { writePredictions } from "./run/predictions.ts";
 
@@ -51,6 +53,11 @@ const command = defineCommand({
       placeholder: "FILE",
       description: "also write each frame's probabilities by the checkpoint",
     },
+    report: {
+      type: "string",
+      placeholder: "FILE.html",
+      description: "also write a page that shows how well, where and when it is right",
+    },
   },
   examples: [
     "deno task evaluate --weights out/train/cnn.safetensors --data Aff-Wild2",
@@ -63,16 +70,23 @@ type EvaluateOptions = Options<typeof command.flags>;
 /** Scores a checkpoint's network. */
 async function scoreCheckpoint(
   weights: string,
-  { data, split, csv }: EvaluateOptions,
+  { data, split, csv, report }: EvaluateOptions,
   context: Context,
 ): Promise<{ metrics: Metrics; labelSet: string; facts: Record<string, unknown> }> {
-  if (csv !== undefined) await requireWritable(csv);
+  for (const path of [csv, report]) if (path !== undefined) await requireWritable(path);
   const checkpoint = await loadCheckpoint(weights);
   const { labelSet } = checkpoint;
   const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
   const adapter = await startDevice(context);
   const probabilities = await predictCheckpoint(checkpoint, dataset, context);
   if (csv !== undefined) await writePredictions(csv, dataset, probabilities);
+  if (report !== undefined) {
+    await writeTextAtomic(
+      report,
+      await renderEvaluationReport({ checkpoint, dataset, probabilities, adapter }),
+    );
+    context.log(`report: ${report}`);
+  }
   const facts = { adapter: adapter.description, weights };
   return { metrics: scoreFrames(probabilities, dataset), labelSet, facts };
 }
@@ -97,7 +111,7 @@ async function scoreFiles(
 }
 
 await runTask(command, Deno.args, async (options, context) => {
-  const { weights, predictions, data, split, csv, dryRun } = options;
+  const { weights, predictions, data, split, csv, report, dryRun } = options;
   context.log(JSON.stringify({ weights: weights ?? null, predictions: predictions ?? null, data, split }));
   if ((weights === undefined) === (predictions === undefined)) {
     throw new UserError(
@@ -107,8 +121,10 @@ await runTask(command, Deno.args, async (options, context) => {
         "expected one of them",
     );
   }
-  if (csv !== undefined && weights === undefined) {
-    throw new UserError("Cannot run evaluate: --csv is of a checkpoint's probabilities; expected --weights");
+  if ((csv ?? report) !== undefined && weights === undefined) {
+    throw new UserError(
+      "Cannot run evaluate: --csv and --report are of a checkpoint's probabilities; expected --weights",
+    );
   }
   if (dryRun) return { dryRun: true };
   const { metrics, labelSet, facts } = weights !== undefined

@@ -13,7 +13,15 @@ import { writeTextAtomic } from "./run/files.ts";
 import { differingKeys, readRecord, type RunRecord, type Scores } from "./run/record.ts";
 import { type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
 import { openSplits } from "./run/session.ts";
+import { sourceFacts } from "./run/report/facts.ts";
+import {
+  renderTablesReport,
+  type Spread,
+  type TableRow,
+  type TablesFile,
+} from "./run/report/tables_report.ts";
 import { textTable } from "./run/table.ts";
+import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
 
 const command = defineCommand({
   task: "reproduce",
@@ -52,6 +60,7 @@ const command = defineCommand({
       placeholder: "KEY=VALUE",
       description: "changes a key of every run, e.g. recipe.lr=1e-3",
     },
+    tensorboard: TENSORBOARD_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -126,7 +135,8 @@ async function ensureRun(part: Part, seed: number, options: ReproduceOptions, co
   }
   context.log(`\nseed ${seed}, ${part}`);
   const existing = earlier !== undefined && sameRun(earlier, run) ? "resume" : "overwrite";
-  return await executeRun(run, { out, existing }, context);
+  const tensorboard = tensorboardFolder(options, `seed_${seed}/${part}`);
+  return await executeRun(run, { out, existing, tensorboard }, context);
 }
 
 /** The hash of the initial weights is filled in by the run. */
@@ -204,25 +214,10 @@ const TABLE_2: readonly RowSource[] = [
   ],
 ];
 
-/** Mean and standard deviation over the seeds. */
-interface Spread {
-  readonly mean: number;
-  readonly deviation: number;
-}
-
 function spreadOf(values: readonly number[]): Spread {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) };
-}
-
-interface TableRow {
-  readonly name: string;
-  readonly seeds: number;
-  readonly f1: Spread;
-  readonly accuracy: Spread;
-  readonly score: Spread;
-  readonly paper: Scores | null;
 }
 
 function summarize(
@@ -316,7 +311,9 @@ await runTask(command, Deno.args, async (options, context) => {
   context.log(`majority class: F1, accuracy, score ${fixed(majority)}; uniform random: ${fixed(uniform)}`);
   context.log(`\nTable 2, action units; ours on the same faces`);
   tableLines(table2).forEach((line) => context.log(line));
-  const result = {
+  const [first] = runs[0].values();
+  const result: TablesFile = {
+    format: "fervid-tables",
     preset: options.preset,
     data: data ?? "synthetic",
     seeds,
@@ -324,7 +321,11 @@ await runTask(command, Deno.args, async (options, context) => {
     table_2: table2,
     majority_score: majority.score,
     uniform_score: uniform.score,
+    facts: sourceFacts(first),
+    reports: seeds.flatMap((seed) => parts.map((part) => `seed_${seed}/${part}/report.html`)),
   };
   await writeTextAtomic(`${out}/tables.json`, JSON.stringify(result, null, 2));
-  return { ...result, tables: `${out}/tables.json` };
+  await writeTextAtomic(`${out}/report.html`, renderTablesReport(result));
+  const { format: _, facts: __, reports: ___, ...summary } = result;
+  return { ...summary, tables: `${out}/tables.json`, report: `${out}/report.html` };
 });

@@ -9,6 +9,7 @@ import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from
 import { NETWORK_NAMES } from "../models/networks.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
+import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
 
 const command = defineCommand({
   task: "train",
@@ -73,6 +74,7 @@ const command = defineCommand({
       description: "train the backbone of rnn, transformer too, on windows of images",
     },
     window: { type: "integer", min: 1, description: "frames per window (odd), instead of 9" },
+    tensorboard: TENSORBOARD_FLAG,
   },
   examples: [
     "deno task train cnn --data Aff-Wild2",
@@ -160,10 +162,14 @@ await runTask(command, Deno.args, async (options, context) => {
   const existing: ExistingRun = options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse";
   context.log(JSON.stringify({ out, ...toRunFile(run) as object }, null, 2));
   if (options.dryRun) return { dryRun: true };
-  const { record, recordPath, adapter, interrupted } = await executeRun(run, { out, existing }, context);
+  const tensorboard = tensorboardFolder(options, run.name);
+  const result = await executeRun(run, { out, existing, tensorboard }, context);
+  const { record, recordPath, adapter, interrupted } = result;
+  context.log(`report: ${out}/report.html`);
   return {
     adapter: adapter.description,
     record: recordPath,
+    report: `${out}/report.html`,
     networks: Object.fromEntries(
       networksOf(run).map((network) => {
         const outcome = record.networks[network];

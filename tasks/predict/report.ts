@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { writeTextAtomic } from "../run/files.ts";
-import { escapeHtml, STYLE } from "../run/report.ts";
+import { escapeHtml, STYLE } from "../run/report/html.ts";
 import { Bins } from "./bins.ts";
 import type { Outputs } from "./csv.ts";
 import type { FacesFrame, Row } from "./frames.ts";

@@ -5,7 +5,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
-import { draw } from "../run/report_charts.ts";
+import { draw } from "../run/report/plot.ts";
 import type { Bin } from "./bins.ts";
 
 const WIDTH = 820;
@@ -34,7 +34,7 @@ export function expressionTimeline(bins: readonly Bin[], frameTime: FrameTime): 
       return cell;
     });
   });
-  return draw({
+  return draw("expressions over time", {
     width: WIDTH,
     height: 170,
     x: axis(frameTime),
@@ -68,7 +68,7 @@ export function unitTimeline(bins: readonly Bin[], first: number, frameTime: Fra
       probability: bin.means![first + i],
     }))
   );
-  return draw({
+  return draw("action units over time", {
     width: WIDTH,
     height: 250,
     marginLeft: 50,

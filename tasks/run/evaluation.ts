@@ -11,7 +11,7 @@ import { type ExpressionMetrics, majorityBaseline, uniformBaseline } from "../..
 import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
 import type { Context } from "./cli.ts";
-import { allLabels, trackNumbers } from "./frames.ts";
+import { allLabels, type LabelledFrames, trackNumbers } from "./frames.ts";
 import { type Metrics, predictFrames } from "./inference.ts";
 import { featureFolder, frameOptions } from "./session.ts";
 import { type ResultRow, textTable } from "./table.ts";
@@ -65,7 +65,7 @@ export interface EnsembleRow extends ResultRow {
 /** Table 1: each combination scored by cross-validation over tracks. */
 export function scoreCombinations(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
   options: { step?: number; folds?: number } = {},
 ): EnsembleRow[] {
   const labels = allLabels(dataset);
@@ -96,7 +96,7 @@ export function scoreCombinations(
 /** Each network by itself: what the combinations are made of. */
 export function scoreSingles(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
 ): (ResultRow & { metrics: ExpressionMetrics })[] {
   const labels = allLabels(dataset);
   return [...probabilities].map(([network, values]) => {
@@ -106,9 +106,33 @@ export function scoreSingles(
 }
 
 /** What a network must beat on this data. */
-export function baselines(dataset: Dataset): { majority: ExpressionMetrics; uniform: ExpressionMetrics } {
+export function baselines(
+  dataset: LabelledFrames,
+): { majority: ExpressionMetrics; uniform: ExpressionMetrics } {
   const labels = allLabels(dataset);
   return { majority: majorityBaseline(labels), uniform: uniformBaseline(labels) };
+}
+
+/** Whether all networks learned, and that in a sentence. */
+export interface Verdict {
+  readonly learned: boolean;
+  readonly text: string;
+}
+
+/** Compares each network by itself with the majority class: the smallest proof that something was learned. */
+export function verdictOn(
+  probabilities: ReadonlyMap<NetworkName, Float32Array>,
+  dataset: LabelledFrames,
+): Verdict {
+  const { score } = baselines(dataset).majority;
+  const bar = `1.5 times the majority class (${score.toFixed(4)})`;
+  const behind = scoreSingles(probabilities, dataset).filter((row) => row.score <= 1.5 * score);
+  return behind.length === 0
+    ? { learned: true, text: `All networks learned: each scores over ${bar} on people they never saw.` }
+    : {
+      learned: false,
+      text: `Not all networks learned: ${behind.map(({ name }) => name).join(", ")} scored less than ${bar}.`,
+    };
 }
 
 /** The ensemble's probabilities: [frames, classes]. */

@@ -26,6 +26,8 @@ import { refine } from "./refine.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
 import type { Splits } from "./training.ts";
+import type { TrainingObserver } from "./trainer.ts";
+import { RunWatch } from "./watch.ts";
 
 /** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
 export type ExistingRun = "refuse" | "resume" | "overwrite";
@@ -34,6 +36,8 @@ export type ExistingRun = "refuse" | "resume" | "overwrite";
 export interface ExecuteOptions {
   readonly out: string;
   readonly existing: ExistingRun;
+  /** a folder for TensorBoard's event files, each network's in a folder of it */
+  readonly tensorboard?: string;
 }
 
 /** What came of a run. */
@@ -56,7 +60,7 @@ export interface ExecuteResult {
  */
 export async function executeRun(
   given: ResolvedRun,
-  { out, existing }: ExecuteOptions,
+  { out, existing, tensorboard }: ExecuteOptions,
   context: Context,
 ): Promise<ExecuteResult> {
   const recordPath = `${out}/record.json`;
@@ -77,8 +81,11 @@ export async function executeRun(
     data,
   });
   await file.update({});
+  using watch = new RunWatch(file, splits, { out, tensorboard, settings: run.evaluation }, context);
+  await watch.begin();
+  const probabilities = new Map<NetworkName, Float32Array>();
   try {
-    const { probabilities, interrupted } = await trainNetworks(run, out, splits, file, existing, context);
+    const interrupted = await trainNetworks(run, out, splits, file, existing, probabilities, watch, context);
     const ensemble = !interrupted && run.data.labelSet === "expression" && probabilities.size > 1 &&
         probabilities.has("cnn")
       ? scoreCombinations(probabilities, splits.validation, run.evaluation)
@@ -97,6 +104,8 @@ export async function executeRun(
         score,
       })),
     });
+    await watch.report(probabilities);
+    if (!interrupted) await watch.finish(ensemble.at(-1));
     return { record: file.record, recordPath, adapter, splits, interrupted, probabilities, ensemble };
   } catch (error) {
     const interrupted = context.signal.aborted;
@@ -104,6 +113,7 @@ export async function executeRun(
       status: interrupted ? "interrupted" : "failed",
       error: interrupted ? null : (error as Error).message,
     });
+    await watch.report(probabilities);
     throw error;
   }
 }
@@ -173,15 +183,17 @@ async function fingerprint(run: ResolvedRun, splits: Splits, context: Context): 
   return result;
 }
 
+/** Trains the networks and puts the probabilities of each into the map; returns whether that was interrupted. */
 async function trainNetworks(
   run: ResolvedRun,
   out: string,
   splits: Splits,
   file: RecordFile,
   existing: ExistingRun,
+  probabilities: Map<NetworkName, Float32Array>,
+  watch: RunWatch,
   context: Context,
-): Promise<{ probabilities: Map<NetworkName, Float32Array>; interrupted: boolean }> {
-  const probabilities = new Map<NetworkName, Float32Array>();
+): Promise<boolean> {
   const { seed, data: { labelSet }, checkpoint: { everySteps } } = run;
   const convention = conventionOf(run);
   using init = await openInitialWeights(run);
@@ -198,11 +210,17 @@ async function trainNetworks(
     }
     const options = frameOptions({ architecture, convention }, context);
     const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
-    const record = (epochs: Checkpoint["history"]) =>
-      file.updateNetwork(network, { checkpoint: path, epochs });
+    const watcher = watch.network(network);
+    const observer: TrainingObserver = {
+      ...watcher,
+      async onCheckpoint(epochs) {
+        await file.updateNetwork(network, { checkpoint: path, epochs });
+        await watcher.onCheckpoint(epochs);
+      },
+    };
     const start = { resume, backbone, init };
-    const result = await runTraining(configuration, splits, path, start, context, options, record);
-    if (result.interrupted) return { probabilities, interrupted: true };
+    const result = await runTraining(configuration, splits, path, start, context, options, observer);
+    if (result.interrupted) return true;
     const trained = await loadCheckpoint(path);
     const plain = result.validation?.probabilities ??
       await predictCheckpoint(trained, splits.validation, context, { cache: options.cache });
@@ -227,7 +245,7 @@ async function trainNetworks(
     probabilities.set(network, values);
     if (network === "cnn") backbone = trained;
   }
-  return { probabilities, interrupted: false };
+  return false;
 }
 
 function scoresOf(probabilities: Float32Array, { validation }: Splits): Scores {

@@ -6,7 +6,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
-import type { Dataset } from "../../data/aff_wild2/types.ts";
+import type { Dataset, Track } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { type ImageCache, loadBatches, type SampleSource } from "../../data/loader.ts";
 
@@ -26,8 +26,13 @@ export function frameSamples(dataset: Dataset): SampleSource & { index: WindowIn
   };
 }
 
+/** Frames with their labels, track after track: a dataset, or what a file of predictions says of one. */
+export type LabelledFrames = Pick<Dataset, "labelSet" | "classNames" | "labelWidth"> & {
+  readonly tracks: readonly Pick<Track, "name" | "frames" | "labels">[];
+};
+
 /** [frames * labelWidth] the labels of all kept frames. */
-export function allLabels(dataset: Dataset): Int8Array | Int16Array {
+export function allLabels(dataset: LabelledFrames): Int8Array | Int16Array {
   const count = dataset.tracks.reduce((sum, track) => sum + track.labels.length, 0);
   const labels = dataset.labelSet === "identity" ? new Int16Array(count) : new Int8Array(count);
   let offset = 0;
@@ -39,7 +44,7 @@ export function allLabels(dataset: Dataset): Int8Array | Int16Array {
 }
 
 /** [frames] the number of each frame's track: the groups of a cross-validation over tracks. */
-export function trackNumbers(dataset: Dataset): Int32Array {
+export function trackNumbers(dataset: LabelledFrames): Int32Array {
   return Int32Array.from(dataset.tracks.flatMap(({ frames }, t) => new Array<number>(frames.length).fill(t)));
 }
 

@@ -16,7 +16,7 @@ import {
 } from "../../models/metrics.ts";
 import { type FrameNetwork, type Network, TemporalNetwork } from "../../models/networks.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
-import { allLabels, type FrameOptions, overFrames } from "./frames.ts";
+import { allLabels, type FrameOptions, type LabelledFrames, overFrames } from "./frames.ts";
 
 const WINDOWS_PER_BATCH = 256;
 const BATCHES_PER_READ = 8;
@@ -129,7 +129,7 @@ export interface JointMetrics {
 export type Metrics = ExpressionMetrics | ActionUnitMetrics | JointMetrics;
 
 /** Scores [frames, classes] probabilities: the most probable expression, or units above .5. */
-export function scoreFrames(probabilities: Float32Array, dataset: Dataset): Metrics {
+export function scoreFrames(probabilities: Float32Array, dataset: LabelledFrames): Metrics {
   const labels = allLabels(dataset);
   if (dataset.labelSet === "joint") return scoreJoint(probabilities, labels);
   if (dataset.labelSet !== "action_units") {

@@ -7,6 +7,7 @@
 import tfjs from "@tensorflow/tfjs/package.json" with { type: "json" };
 import fervid from "../../deno.json" with { type: "json" };
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
+import { defaultLayers } from "../../models/layers_default.ts";
 import type { NetworkName } from "../../models/networks.ts";
 import { UserError } from "./cli.ts";
 import { writeTextAtomic } from "./files.ts";
@@ -43,6 +44,8 @@ export interface Versions {
   readonly v8: string;
   readonly tfjs: string;
   readonly fervid: string;
+  /** which layers computed: `fervid` are the WGSL kernels; absent in older records */
+  readonly kernels?: string;
   /** of Fervid's sources; null where they are no git checkout or git is missing */
   readonly commit: string | null;
   /** whether the sources differ from the commit */
@@ -98,7 +101,14 @@ async function sourceState(): Promise<Pick<Versions, "commit" | "dirty">> {
 /** The versions that a record keeps. */
 export async function readVersions(): Promise<Versions> {
   const { deno, v8 } = Deno.version;
-  return { deno, v8, tfjs: tfjs.version, fervid: fervid.version, ...await sourceState() };
+  return {
+    deno,
+    v8,
+    tfjs: tfjs.version,
+    fervid: fervid.version,
+    kernels: defaultLayers.name,
+    ...await sourceState(),
+  };
 }
 
 /** Keeps a run's record on disk up to date. */

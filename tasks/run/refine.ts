@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Dataset } from "../../data/aff_wild2/types.ts";
 import {
   applyTemperature,
   type Calibration,
@@ -17,13 +16,17 @@ import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { foldTracks } from "../../models/selection.ts";
 import { describeSmoothing, smooth, type Smoothing, SMOOTHINGS } from "../../models/smoothing.ts";
 import { applyThresholds, bestThresholds, searchThresholds } from "../../models/thresholds.ts";
-import { allLabels, trackNumbers } from "./frames.ts";
+import { allLabels, type LabelledFrames, trackNumbers } from "./frames.ts";
 import type { ResultRow } from "./table.ts";
 
 /** A score with one more refinement than the row before it. */
 export interface Effect extends ResultRow {
   /** what was chosen, in words */
   readonly note: string;
+  /** what was chosen on all frames: of a smoothed row of expressions */
+  readonly smoothing?: Smoothing;
+  /** with the smoothing: one per network, in the order of the record's */
+  readonly weights?: readonly number[];
 }
 
 /** Effects of the refinements, and how far the probabilities can be trusted. */
@@ -55,7 +58,7 @@ export interface RefinementSettings {
  */
 export function refine(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
   settings: RefinementSettings,
 ): Refinement {
   if (dataset.labelSet === "action_units") return refineUnits(probabilities, dataset, settings);
@@ -64,7 +67,7 @@ export function refine(
 
 function refineExpressions(
   all: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
   settings: RefinementSettings,
 ): Refinement {
   // The baseline is no part of the paper's ensemble.
@@ -86,7 +89,9 @@ function refineExpressions(
       for (const [network, single] of probabilities) {
         const search = searchSmoothedWeights([single], labels, dataset.tracks, SMOOTHINGS, options);
         const title = `${NETWORK_TITLES[network]} + smoothing`;
-        effects.push({ name: title, ...scoresOf(search.honest), note: describeSmoothing(search.smoothing) });
+        const { honest, smoothing, weights } = search;
+        const note = describeSmoothing(smoothing);
+        effects.push({ name: title, ...scoresOf(honest), note, smoothing, weights });
       }
     }
     const { honest, smoothing, weights } = searchSmoothedWeights(
@@ -97,7 +102,7 @@ function refineExpressions(
       options,
     );
     const note = `${describeSmoothing(smoothing)}, ${weightsInWords(probabilities, weights)}`;
-    effects.push({ name: `${name} + smoothing`, ...scoresOf(honest), note });
+    effects.push({ name: `${name} + smoothing`, ...scoresOf(honest), note, smoothing, weights });
   }
   const joined = combine(values, plain.weights);
   return { effects, calibration: calibrate(joined, labels, tracks, classes, settings.folds) };
@@ -138,7 +143,7 @@ function calibrate(
 
 function refineUnits(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
   { folds, smoothing }: RefinementSettings,
 ): Refinement {
   const labels = allLabels(dataset);
@@ -170,7 +175,7 @@ function refineUnits(
 function bestUnitSmoothing(
   values: Float32Array,
   labels: ArrayLike<number>,
-  dataset: Dataset,
+  dataset: LabelledFrames,
   folds: number,
 ) {
   const units = dataset.classNames.length;

@@ -25,7 +25,7 @@ import type { InitialWeights } from "./init.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
-import { train, type TrainingResult } from "./trainer.ts";
+import { train, type TrainingObserver, type TrainingResult } from "./trainer.ts";
 import { finetuneRun, frameRun, type NetworkRun, type Splits, temporalRun } from "./training.ts";
 
 export { requireWritable } from "./files.ts";
@@ -62,7 +62,7 @@ export async function openSplits<S extends Split>(
   splits: readonly S[],
   context: Context,
 ): Promise<Record<S, Dataset>> {
-  const read = await readSplits(root, labelSet, splits, context);
+  const read = await readSplits(root, labelSet, splits, (line) => context.log(line));
   for (const dataset of read) {
     const lines = summaryLines(reportDataset(dataset));
     lines.slice(0, MOST_LINES).forEach((line) => context.log(line));
@@ -71,11 +71,12 @@ export async function openSplits<S extends Split>(
   return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, Dataset>;
 }
 
-async function readSplits(
+/** Reads splits; `log` hears which videos joint training leaves out. */
+export async function readSplits(
   root: string,
   labelSet: Target,
   splits: readonly Split[],
-  context: Context,
+  log: (line: string) => void = () => {},
 ): Promise<Dataset[]> {
   if (labelSet === "identity") return await Promise.all(splits.map((split) => readIdentities(root, split)));
   if (labelSet !== "joint") {
@@ -83,7 +84,7 @@ async function readSplits(
   }
   const { excludedVideos, ...both } = await readJoint(root);
   const excluded = excludedVideos.length === 0 ? "none" : excludedVideos.join(", ");
-  context.log(`videos left out of training because the other label set validates on them: ${excluded}`);
+  log(`videos left out of training because the other label set validates on them: ${excluded}`);
   return splits.map((split) => both[split]);
 }
 
@@ -122,7 +123,7 @@ export function featureFolder(checkpoint: string): string {
  * Trains one network and keeps its checkpoint at `path`.
  *
  * @param start a trained CNN for a temporal network's backbone, pretrained weights, and a checkpoint to go on from
- * @param onEpoch called after each epoch with all of them
+ * @param observer hears of losses, validations and checkpoints
  * @throws {UserError} if the checkpoint is of another model; {DivergenceError} if the loss is not finite
  */
 export async function runTraining(
@@ -132,7 +133,7 @@ export async function runTraining(
   start: { backbone?: Checkpoint; init?: InitialWeights; resume?: Checkpoint },
   context: Context,
   options: FrameOptions,
-  onEpoch: (history: readonly EpochRecord[]) => Promise<void>,
+  observer: TrainingObserver,
 ): Promise<RunResult> {
   const { architecture, recipe, convention, seed } = configuration;
   const { backbone, init, resume } = start;
@@ -157,7 +158,7 @@ export async function runTraining(
       run = temporalRun(network, splits, { train: stores[0], validation: stores[1] }, recipe, seed);
     }
     if (resume !== undefined) run.optimizer.load(resume.momenta);
-    const result = await loop(run, configuration, network, path, resume, context, onEpoch);
+    const result = await loop(run, configuration, network, path, resume, context, observer);
     const weightsSha256 = hashTensors(await network.parameters.toHost());
     return { checkpoint: path, weightsSha256, ...result };
   } finally {
@@ -191,7 +192,7 @@ async function loop(
   path: string,
   resume: Checkpoint | undefined,
   context: Context,
-  onEpoch: (history: readonly EpochRecord[]) => Promise<void>,
+  observer: TrainingObserver,
 ): Promise<TrainingResult> {
   const { recipe, checkpointEvery } = configuration;
   const title = NETWORK_TITLES[configuration.architecture.network];
@@ -208,10 +209,14 @@ async function loop(
             position.epoch + 1
           }, step ${position.step}) is ${path}: --resume goes on from it`,
         );
-        await onEpoch(history);
+        await observer.onCheckpoint(history);
       },
       onStep: (done, note) => progress.update(done, note),
-      onEpoch: (record) => context.log(epochLine(title, record, recipe.epochs)),
+      onLosses: (losses) => observer.onLosses(losses),
+      async onEpoch(record, validation) {
+        context.log(epochLine(title, record, recipe.epochs));
+        await observer.onValidated(record, validation);
+      },
       signal: context.signal,
     },
     resume?.position,

@@ -22,6 +22,15 @@ export interface StepInput {
   largestGradients(): Promise<ReadonlyMap<string, number>>;
 }
 
+/** The loss of one step, once it has been read. */
+export interface StepLoss {
+  /** of all steps, 1-based */
+  readonly step: number;
+  readonly loss: number;
+  /** of the step, warmed up */
+  readonly learningRate: number;
+}
+
 /** How a network does on the validation split. */
 export interface Validation {
   readonly score: number;
@@ -44,8 +53,20 @@ export interface TrainingRun {
   /** writes weights, momenta, position and history */
   checkpoint(position: Position, history: readonly EpochRecord[]): Promise<void>;
   onStep(done: number, note: string): void;
-  onEpoch(record: EpochRecord): void;
+  /** losses in the order of their steps, a few at a time */
+  onLosses?(losses: readonly StepLoss[]): Promise<void>;
+  onEpoch(record: EpochRecord, validation: Validation): void | Promise<void>;
   readonly signal: AbortSignal;
+}
+
+/** Who hears how the training of one network goes. */
+export interface TrainingObserver {
+  /** losses that were read, in order */
+  onLosses(losses: readonly StepLoss[]): Promise<void>;
+  /** after each validation */
+  onValidated(record: EpochRecord, validation: Validation): Promise<void>;
+  /** after each checkpoint, with the finished epochs */
+  onCheckpoint(history: readonly EpochRecord[]): Promise<void>;
 }
 
 /** A loss became NaN or infinite. */
@@ -83,7 +104,7 @@ export async function train(
   for (let epoch = start.epoch; epoch < recipe.epochs; epoch++) {
     const startedAt = performance.now();
     const learningRate = rateAt(epoch);
-    let unread: { loss: tf.Scalar; input: StepInput; step: number }[] = [];
+    let unread: { loss: tf.Scalar; input: StepInput; step: number; rate: number }[] = [];
     const readLosses = async () => {
       const reads = unread;
       unread = [];
@@ -95,10 +116,16 @@ export async function train(
         }
         lossSum += value;
       }
+      await run.onLosses?.(reads.map(({ step, rate }, i) => ({
+        step: epoch * stepsPerEpoch + step + 1,
+        loss: values[i][0],
+        learningRate: rate,
+      })));
     };
     for await (const input of run.steps(epoch, step)) {
       const warmth = Math.min(1, (epoch * stepsPerEpoch + step + 1) / Math.max(1, recipe.warmupSteps));
-      unread.push({ loss: input.run(learningRate * warmth), input, step });
+      const rate = learningRate * warmth;
+      unread.push({ loss: input.run(rate), input, step, rate });
       step++;
       if (unread.length >= STEPS_PER_READ || step === stepsPerEpoch) {
         await readLosses();
@@ -128,7 +155,7 @@ export async function train(
       seconds: (performance.now() - startedAt) / 1000,
     };
     history.push(record);
-    run.onEpoch(record);
+    await run.onEpoch(record, validation);
     step = 0;
     lossSum = 0;
     await run.checkpoint({ epoch: epoch + 1, step, lossSum }, history);

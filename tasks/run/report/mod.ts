@@ -1,0 +1,47 @@
+/**
+ * A report of any file that a task wrote.
+ *
+ * @module
+ */
+import { UserError } from "../cli.ts";
+import { type BenchFile, renderBenchReport } from "./bench_report.ts";
+import type { Html } from "./html.ts";
+import { readRunReport } from "./read_run.ts";
+import { renderRunReport } from "./run_report.ts";
+import { renderTablesReport, type TablesFile } from "./tables_report.ts";
+
+/** Kinds of files that have a report. */
+export type ReportKind = "run" | "tables" | "bench";
+
+/** What a file holds, by what it says of itself. */
+function kindOf(content: unknown): ReportKind | undefined {
+  if (typeof content !== "object" || content === null) return undefined;
+  if ("format" in content && content.format === "fervid-record") return "run";
+  if ("format" in content && content.format === "fervid-tables") return "tables";
+  if ("results" in content && "peak_gflops" in content) return "bench";
+  return undefined;
+}
+
+/**
+ * Renders a file.
+ *
+ * @throws {UserError} if it cannot be read, or is none of those that have a report
+ */
+export async function renderFile(path: string): Promise<{ kind: ReportKind; html: Html }> {
+  let content: unknown;
+  try {
+    content = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    throw new UserError(
+      `Cannot report ${path}: ${(error as Error).message}; expected a JSON file that a task wrote`,
+    );
+  }
+  const kind = kindOf(content);
+  if (kind === "run") return { kind, html: await renderRunReport(await readRunReport(path)) };
+  if (kind === "tables") return { kind, html: renderTablesReport(content as TablesFile) };
+  if (kind === "bench") return { kind, html: renderBenchReport(content as BenchFile) };
+  throw new UserError(
+    `Cannot report ${path}: it says of itself nothing that is known; expected a record.json (train, demo, pretrain, replay), ` +
+      `a tables.json (reproduce) or the JSON of bench`,
+  );
+}
