@@ -8,6 +8,10 @@ const REQUIRED: Record<string, string[]> = {
   evaluate: ["--weights", "none.safetensors", "--data", "nowhere"],
   ensemble: ["a.safetensors", "b.safetensors", "--data", "nowhere"],
   runs: [],
+  predict: ["face.jpg", "--weights", "none.safetensors"],
+  profile: [],
+  roofline: [],
+  report: ["none.json"],
   pretrain: ["--data", "nowhere"],
   reproduce: [],
   bench: [],
@@ -121,6 +125,15 @@ Deno.test("a run file trains, records, is refused twice, resumes, replays and is
     assertEquals(await Deno.readTextFile(csv), await Deno.readTextFile(`${out}/rnn.predictions.csv`));
     const table = lastLine(await task("ensemble", ...weights, ...data, "--out", `${folder}/ensemble`));
     assertEquals(table.rows.length, 4);
+
+    // The page needs no network: all that it shows is in it.
+    const page = await Deno.readTextFile(`${out}/report.html`);
+    assert(page.includes("<svg") && page.includes("Confusion matrix"), page.slice(0, 500));
+    assert(!/(src|href)="https?:|url\(https?:|<script/.test(page));
+    assertEquals(
+      lastLine(await task("report", `${out}/record.json`, "--out", `${folder}/r.html`)).kind,
+      "run",
+    );
 
     const listed = await task("runs", "--out", folder);
     assertEquals(lastLine(listed).runs, 2);
