@@ -34,6 +34,11 @@ const command = defineCommand({
       placeholder: "DIR",
       description: "for checkpoints and record (default out/<name>)",
     },
+    variants: {
+      type: "string",
+      placeholder: "FILE",
+      description: "kernel variants that deno task tune found, in place of the shipped defaults",
+    },
     resume: { type: "boolean", description: "go on with the run in --out" },
     overwrite: { type: "boolean", description: "replace the run in --out" },
     preset: {
@@ -116,6 +121,7 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
     ["init.convention", convention],
     ["init.newHead", options.newHead || undefined],
     ["seed", seed],
+    ["tuning.variants", options.variants],
     ["recipe.epochs", epochs],
     ["recipe.batchSize", batchSize],
     ["recipe.lr", learningRate],

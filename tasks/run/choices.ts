@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { useChoices } from "../../kernels/runtime/tuner.ts";
 import { TUNE_CASES } from "../tune/cases.ts";
@@ -33,16 +34,17 @@ export async function readChoices(path: string): Promise<unknown> {
 /**
  * Uses a file's variants, or the shipped defaults if none is given, and says which.
  *
+ * @returns `shipped`, or the file and its SHA-256, for the record
  * @throws {UserError} if there is no such file; {Error} if it is of another adapter
  */
 export async function applyChoices(
   path: string | undefined,
   adapter: AdapterRecord,
   context: Context,
-): Promise<void> {
+): Promise<string> {
   if (path === undefined) {
     context.log("variants: the shipped defaults");
-    return;
+    return "shipped";
   }
   const file = await readChoices(path);
   if (file === undefined) {
@@ -51,4 +53,5 @@ export async function applyChoices(
   const { used, stale } = await useChoices(file, adapter, TUNE_CASES);
   const left = stale === 0 ? "" : `; ${stale} of other shaders are not used: run deno task tune`;
   context.log(`variants: ${used} tuned ones of ${path}, the shipped defaults elsewhere${left}`);
+  return `${path} sha256:${createHash("sha256").update(JSON.stringify(file)).digest("hex")}`;
 }

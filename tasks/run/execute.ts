@@ -10,6 +10,7 @@ import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
+import { applyChoices } from "./choices.ts";
 import { startDevice } from "./device.ts";
 import { openInitialWeights, withInitialWeights } from "./init.ts";
 import { scoreFrames } from "./inference.ts";
@@ -68,6 +69,7 @@ export async function executeRun(
   await requireWritable(recordPath);
   const earlier = await earlierRun(recordPath, run, existing, context);
   const adapter = await startDevice(context);
+  const variants = await applyChoices(run.tuning.variants ?? undefined, adapter, context);
   await drawFaces(run, context);
   const splits = await openSplits(run.data.root, run.data.labelSet, ["train", "validation"], context);
   const data = await fingerprint(run, splits, context);
@@ -76,7 +78,7 @@ export async function executeRun(
     run: toRunFile(run),
     versions: await readVersions(),
     adapter,
-    variants: "shipped",
+    variants,
     ...earlier,
     data,
   });

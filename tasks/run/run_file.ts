@@ -107,6 +107,8 @@ const runSchema = z.strictObject({
     (models) => Object.keys(models).length > 0,
     "expected at least one of vgg, cnn, rnn, transformer",
   ),
+  /** the file of `deno task tune` whose kernel variants run; null: the shipped defaults */
+  tuning: z.strictObject({ variants: z.string().nullable().default(null) }).prefault({}),
   checkpoint: z.strictObject({ everySteps: positive.default(500) }).prefault({}),
   evaluation: z.strictObject({
     folds: z.int().min(2).default(5),
