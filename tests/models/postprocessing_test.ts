@@ -6,7 +6,7 @@ import { foldTracks, select } from "../../models/selection.ts";
 import { interpolateGaps, smooth, SMOOTHINGS } from "../../models/smoothing.ts";
 import { applyThresholds, bestThresholds, searchThresholds } from "../../models/thresholds.ts";
 
-const seed = Math.floor(Math.random() * 2 ** 31);
+const seed = 20211; // fixed: that an honest score is below an optimistic one is likely, not certain
 const random = new RandomStream(seed, "postprocessing");
 
 /** Rows that sum to 1. */
