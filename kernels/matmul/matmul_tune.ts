@@ -33,7 +33,14 @@ export function matmulTuneCase({ m, k, n, transposeA, transposeB }: Product): Tu
       return [
         { kind: "plain" },
         ...[false, true].flatMap((swapped) =>
-          tiles.map(([tileP, tileQ]) => ({ kind: "subgroup" as const, lanes, swapped, tileP, tileQ }))
+          tiles.map(([tileP, tileQ]) => ({
+            kind: "subgroup" as const,
+            lanes,
+            swapped,
+            tileP,
+            tileQ,
+            panels: false,
+          }))
         ),
       ];
     },

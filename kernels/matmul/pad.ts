@@ -29,18 +29,27 @@ export function fitsVec4({ outer, inner }: Operand, k: number): boolean {
   return k % 4 === 0 && (inner || outer % 4 === 0);
 }
 
-/** A copy with zeros up to the next multiples of 4: [batches, outer, K'] or [batches, K', outer']. One dispatch. */
-export function padOperand(tensor: TensorInfo, { batches, outer, inner }: Operand, k: number): TensorInfo {
+/**
+ * A copy with zeros up to the next multiples of 4: [batches, outer, K'] or [batches, K', outer']. One dispatch.
+ *
+ * @param width vec4s of a panel of columns: [batches, panels, rows, 4 width]; one panel if it is left out
+ */
+export function padOperand(
+  tensor: TensorInfo,
+  { batches, outer, inner }: Operand,
+  k: number,
+  width = up4(inner ? k : outer) / 4,
+): TensorInfo {
   const [rows, columns] = inner ? [outer, k] : [k, outer];
   const rowsOut = inner ? rows : up4(rows);
-  const width = up4(columns) / 4;
-  const count = batches * rowsOut * width;
+  const panels = Math.ceil(columns / (4 * width));
+  const count = batches * panels * rowsOut * width;
   const workgroups = foldWorkgroups(Math.ceil(count / GROUP));
   const [padded] = run({
     shader: PAD,
     inputs: [tensor],
-    outputs: [{ shape: [batches, rowsOut, 4 * width] }],
-    uniforms: { count, grid: workgroups[0] * GROUP, rows_out: rowsOut, width, rows, columns },
+    outputs: [{ shape: [batches, panels, rowsOut, 4 * width] }],
+    uniforms: { count, grid: workgroups[0] * GROUP, panels, rows_out: rowsOut, width, rows, columns },
     workgroups,
   });
   return padded;

@@ -32,18 +32,45 @@ export interface SubgroupVariant {
   readonly tileP: number;
   /** vec4s of the broadcast operand; 4 tileQ is a multiple of the lanes */
   readonly tileQ: number;
+  /** what lies as [K, ..] is copied first, tile by tile: pays where its rows are far apart */
+  readonly panels: boolean;
 }
 
-function operandsOf(shape: MatmulShape, swapped: boolean): { p: Operand; q: Operand } {
+/** The lanes' operand and the shared one. */
+export function operandsOf(shape: MatmulShape, swapped: boolean): { p: Operand; q: Operand } {
   const a = { batches: shape.batchesA, outer: shape.rows, inner: !shape.transposeA };
   const b = { batches: shape.batchesB, outer: shape.columns, inner: shape.transposeB };
   return swapped ? { p: b, q: a } : { p: a, q: b };
 }
 
-/** Where the vec4s of an operand lie. */
-function strides({ outer, inner }: Operand, k: number): { stride: number; batch: number } {
+/** An operand as the kernel reads it. */
+interface Layout {
+  readonly tensor: TensorInfo;
+  /** a copy, to give back */
+  readonly copied: boolean;
+  /** vec4s from row to row, from tile to tile, from batch to batch */
+  readonly stride: number;
+  readonly tile: number;
+  readonly batch: number;
+}
+
+/** @param width vec4s of a tile */
+function layOut(tensor: TensorInfo, operand: Operand, k: number, width: number, panels: boolean): Layout {
+  const { outer, inner } = operand;
+  if (panels && !inner) {
+    const tile = up4(k) * width;
+    const batch = tile * Math.ceil(outer / (4 * width));
+    return { tensor: padOperand(tensor, operand, k, width), copied: true, stride: width, tile, batch };
+  }
+  const copied = !fitsVec4(operand, k);
   const stride = up4(inner ? k : outer) / 4;
-  return { stride, batch: stride * (inner ? outer : up4(k)) };
+  return {
+    tensor: copied ? padOperand(tensor, operand, k) : tensor,
+    copied,
+    stride,
+    tile: width,
+    batch: stride * (inner ? outer : up4(k)),
+  };
 }
 
 /** y = f(a b + bias) */
@@ -52,14 +79,13 @@ export function runSubgroup(
   b: TensorInfo,
   shape: MatmulShape,
   epilogue: Epilogue,
-  { lanes, swapped, tileP, tileQ }: SubgroupVariant,
+  { lanes, swapped, tileP, tileQ, panels }: SubgroupVariant,
 ): TensorInfo {
   const { batches, rows, columns, inner: k } = shape;
   const { p, q } = operandsOf(shape, swapped);
   const [pTensor, qTensor] = swapped ? [b, a] : [a, b];
-  const pPadded = fitsVec4(p, k) ? undefined : padOperand(pTensor, p, k);
-  const qPadded = fitsVec4(q, k) ? undefined : padOperand(qTensor, q, k);
-  const [pLayout, qLayout] = [strides(p, k), strides(q, k)];
+  const pLayout = layOut(pTensor, p, k, tileP * lanes / 4, panels);
+  const qLayout = layOut(qTensor, q, k, tileQ, panels);
   const pTiles = Math.ceil(p.outer / (tileP * lanes));
   const workgroups = foldWorkgroups(pTiles * Math.ceil(q.outer / (4 * tileQ)));
   let y = epilogue.addTo;
@@ -78,8 +104,8 @@ export function runSubgroup(
         ODD: columns % 4 !== 0,
       },
       inputs: [
-        pPadded ?? pTensor,
-        qPadded ?? qTensor,
+        pLayout.tensor,
+        qLayout.tensor,
         epilogue.bias ?? pTensor,
         epilogue.slopes ?? pTensor,
       ],
@@ -90,9 +116,11 @@ export function runSubgroup(
         p_batches: p.batches,
         p_batch: pLayout.batch,
         p_stride: pLayout.stride,
+        p_tile: pLayout.tile,
         q_batches: q.batches,
         q_batch: qLayout.batch,
         q_stride: qLayout.stride,
+        q_tile: qLayout.tile,
         k_steps: up4(k) / 4,
         p_tiles: pTiles,
         first_batch: first,
@@ -102,7 +130,6 @@ export function runSubgroup(
       flops: 2 * some * rows * columns * k,
     });
   }
-  if (pPadded) release(pPadded);
-  if (qPadded) release(qPadded);
+  for (const { tensor, copied } of [pLayout, qLayout]) if (copied) release(tensor);
   return y!;
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import type { AdapterTraits } from "../runtime/device.ts";
-import { up4 } from "./pad.ts";
+import { type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
-import type { SubgroupVariant } from "./subgroup.ts";
+import { operandsOf, type SubgroupVariant } from "./subgroup.ts";
 import type { WorkgroupVariant } from "./workgroup.ts";
 
 /** How a product is computed; `plain` needs nothing and is slow. */
@@ -20,8 +20,13 @@ const CORES = 2;
 const TILES = [[8, 8], [4, 8], [4, 2]] as const;
 /** Multiply-adds below which the largest tile does not pay back its compilation (0.8 s against 0.3 s, once). */
 const LARGE = 2 ** 26;
-/** Nanoseconds of four k on lavapipe 22.3: a row times a vec4, loads of a row, loads of a shared vec4. */
-const COST = { multiply: 4, row: 21, shared: 12 };
+/**
+ * Nanoseconds of four k on lavapipe 22.3: a row times a vec4, loads of a row, loads of a shared vec4; what these loads take
+ * more where each k lies far from the last; and of copying one element to panels.
+ */
+const COST = { multiply: 4, row: 21, shared: 12, farRow: 25, farShared: 5, copy: 6 };
+/** Elements from one k to the next that are far: the rows of several k share no page. */
+const FAR = 512;
 
 /** Blocks for GPUs: rows, columns, k of a workgroup, rows and vec4s of an invocation. */
 const BLOCKS = [[128, 128, 8, 8, 2], [64, 64, 16, 8, 2], [64, 64, 16, 4, 1], [32, 32, 16, 4, 1]] as const;
@@ -43,14 +48,24 @@ export function sizesOf({ batches, rows, columns, inner, transposeA, transposeB 
 function subgroupVariants(shape: MatmulShape, lanes: number): { variant: SubgroupVariant; time: number }[] {
   const large = shape.batches * shape.rows * shape.columns * shape.inner >= LARGE;
   const tiles = TILES.filter(([p, q]) => 4 * q >= lanes && (large || p < 8));
+  const k = up4(shape.inner);
   return [false, true].flatMap((swapped) => {
-    const [p, q] = swapped ? [shape.columns, shape.rows] : [shape.rows, shape.columns];
-    return tiles.map(([tileP, tileQ]) => {
-      const groups = shape.batches * Math.ceil(p / (tileP * lanes)) * Math.ceil(q / (4 * tileQ));
-      const step = COST.multiply * tileP * tileQ + COST.row * tileP + COST.shared * tileQ;
-      const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ };
-      return { variant, time: Math.ceil(groups / CORES) * up4(shape.inner) / 4 * step };
-    });
+    const { p, q } = operandsOf(shape, swapped);
+    const far = ({ inner, outer }: Operand) => !inner && outer >= FAR;
+    const choices = large && (far(p) || far(q)) ? [false, true] : [false];
+    return tiles.flatMap(([tileP, tileQ]) =>
+      choices.map((panels) => {
+        const groups = shape.batches * Math.ceil(p.outer / (tileP * lanes)) *
+          Math.ceil(q.outer / (4 * tileQ));
+        const row = COST.row + (far(p) && !panels ? COST.farRow : 0);
+        const shared = COST.shared + (far(q) && !panels ? COST.farShared : 0);
+        const step = COST.multiply * tileP * tileQ + row * tileP + shared * tileQ;
+        const copied = [p, q].filter(({ inner }) => panels && !inner)
+          .reduce((sum, { batches, outer }) => sum + batches * outer * k, 0);
+        const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ, panels };
+        return { variant, time: Math.ceil(groups / CORES) * k / 4 * step + copied * COST.copy / CORES };
+      })
+    );
   });
 }
 

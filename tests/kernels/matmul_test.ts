@@ -114,8 +114,8 @@ function workgroup(blocks: readonly number[], parts: number): MatmulVariant {
   return { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts };
 }
 
-function subgroup(swapped: boolean, tileP: number, tileQ: number): MatmulVariant {
-  return { kind: "subgroup", lanes: currentTraits().subgroupSize, swapped, tileP, tileQ };
+function subgroup(swapped: boolean, tileP: number, tileQ: number, panels = false): MatmulVariant {
+  return { kind: "subgroup", lanes: currentTraits().subgroupSize, swapped, tileP, tileQ, panels };
 }
 
 /** Small tiles, each constant different from the others somewhere: large ones compile slowly. */
@@ -126,7 +126,13 @@ const VARIANTS: readonly MatmulVariant[] = [
   workgroup([6, 8, 3, 3, 1], 2),
   workgroup([4, 4, 8, 1, 1], 5),
   ...(currentTraits().subgroupSize === 8
-    ? [subgroup(false, 4, 4), subgroup(true, 8, 2), subgroup(false, 4, 2)]
+    ? [
+      subgroup(false, 4, 4),
+      subgroup(true, 8, 2),
+      subgroup(true, 8, 2, true),
+      subgroup(false, 4, 2, true),
+      subgroup(false, 4, 2),
+    ]
     : []),
 ];
 
