@@ -5,10 +5,13 @@
  * @module
  */
 import sharp from "sharp";
+import { reasonOf } from "./aff_wild2/files.ts";
 import type { CropTransform } from "./augment.ts";
 
 /** Pixels beyond which an image is refused as a decompression bomb; a 4096x4096 photograph passes. */
 const MAX_PIXELS = 4096 * 4096;
+/** Bytes beyond which a file is not even read. */
+const MAX_BYTES = 1 << 28;
 
 /** An RGB image in memory. */
 export interface RgbImage {
@@ -20,32 +23,41 @@ export interface RgbImage {
 
 /** An image that cannot be used. */
 export class ImageError extends Error {
-  /** @param message names the file, what was found and what was wanted */
-  constructor(message: string) {
-    super(message);
+  /** the file */
+  readonly path: string;
+  /** what is wrong with it, in words */
+  readonly reason: string;
+
+  /** @param action what failed: `decode` or `read` */
+  constructor(action: "decode" | "read", path: string, reason: string, wanted = "an image") {
+    super(`Cannot ${action} ${path}: ${reason}; expected ${wanted}`);
     this.name = "ImageError";
+    this.path = path;
+    this.reason = reason;
   }
 }
 
 /**
- * Decodes an image: any format and colour space that sharp reads, turned upright by its EXIF orientation, to RGB.
+ * Decodes an image: any format and colour space that sharp reads, turned upright by its EXIF orientation, to RGB of 8
+ * bits. What the decoder so much as warns of is refused: a JPEG that ends early is filled up with grey otherwise.
  *
  * @param name named in errors
- * @throws {ImageError} if the bytes are empty, truncated, no image, or too large
+ * @throws {ImageError} if the bytes are empty, truncated, damaged, no image, or too large (before it is decoded)
  */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<RgbImage> {
-  if (bytes.length === 0) throw new ImageError(`Cannot decode ${name}: the file is empty; expected an image`);
+  if (bytes.length === 0) throw new ImageError("decode", name, "the file is empty");
   try {
-    const { data, info } = await sharp(bytes, { limitInputPixels: MAX_PIXELS, failOn: "truncated" })
+    const { data, info } = await sharp(bytes, { limitInputPixels: MAX_PIXELS, failOn: "warning" })
       .autoOrient().toColourspace("srgb").flatten({ background: "black" }).removeAlpha()
       .raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    return {
-      width: info.width,
-      height: info.height,
-      pixels: new Uint8Array(data.buffer, data.byteOffset, data.length),
-    };
+    const { width, height, channels } = info;
+    if (channels !== 3 || data.length !== width * height * 3) {
+      throw new Error(`it decodes to ${data.length} bytes in ${channels} channels of ${width}x${height}`);
+    }
+    return { width, height, pixels: new Uint8Array(data.buffer, data.byteOffset, data.length) };
   } catch (error) {
-    throw new ImageError(`Cannot decode ${name}: ${(error as Error).message}; expected a whole image`);
+    const reason = (error as Error).message.trim().replace(/\s*\n\s*/g, ", ");
+    throw new ImageError("decode", name, reason, "a whole image");
   }
 }
 
@@ -57,9 +69,12 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<RgbI
 export async function readImage(path: string): Promise<RgbImage> {
   let bytes: Uint8Array;
   try {
+    const { isFile, size } = await Deno.stat(path);
+    if (!isFile) throw new Error("it is no file"); // reading from a pipe would wait for ever
+    if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_BYTES}`);
     bytes = await Deno.readFile(path);
   } catch (error) {
-    throw new ImageError(`Cannot read ${path}: ${(error as Error).message}; expected an image`);
+    throw new ImageError("read", path, reasonOf(error, path));
   }
   return await decodeImage(bytes, path);
 }

@@ -4,10 +4,12 @@
  *
  * @module
  */
-import { imagePath, type Track } from "./aff_wild2/types.ts";
-import { type CropRanges, drawCrop } from "./augment.ts";
-import { readImage, resizeImage, type RgbImage } from "./images.ts";
+import { imagePath, type Track, UNLABELLED } from "./aff_wild2/types.ts";
+import { type CropRanges, type CropTransform, drawCrop } from "./augment.ts";
+import type { BadImages } from "./bad_images.ts";
+import { ImageError, readImage, resizeImage, type RgbImage } from "./images.ts";
 import { type InputConvention, normalize } from "./input_convention.ts";
+import { Limit } from "./limit.ts";
 import { RandomStream } from "./random.ts";
 
 /** A frame (T = 1) or a window of frames. */
@@ -35,6 +37,8 @@ export interface Batch {
   readonly labels: Int32Array;
   /** [B] numbers of the samples */
   readonly indices: Int32Array;
+  /** rows of [B * T] whose image cannot be used: pixels 0, labels -1; ascending */
+  readonly bad: readonly number[];
 }
 
 /** How batches are made. */
@@ -50,8 +54,16 @@ export interface LoaderOptions {
   /** batches decoded ahead; 2 by default */
   readonly prefetch?: number;
   readonly cache?: ImageCache;
+  /** decides about images that cannot be used; undefined: each is an error */
+  readonly badImages?: BadImages;
   readonly signal?: AbortSignal;
 }
+
+/**
+ * Images under way at once, in all: enough for every core to have the next one at hand, few enough that memory stays
+ * bounded however many frames a batch has.
+ */
+const underway = new Limit(Math.max(8, 4 * navigator.hardwareConcurrency));
 
 /** Keeps decoded images until it is full; what came first stays, so a set that fits is decoded once. */
 export class ImageCache {
@@ -89,7 +101,7 @@ export function epochOrder(count: number, seed: number, epoch: number): Int32Arr
 /**
  * Yields the samples of `order` in batches, the last one shorter if need be.
  *
- * @throws {ImageError} if an image is missing or unusable; its path is named
+ * @throws {ImageError} if an image is missing or unusable and `badImages` does not leave it out; its path is named
  */
 export async function* loadBatches(
   source: SampleSource,
@@ -122,28 +134,56 @@ async function makeBatch(source: SampleSource, indices: Int32Array, options: Loa
   const samples = Array.from(indices, (i) => source.get(i));
   const frames = samples[0].frames.length;
   const labelCount = samples[0].labels.length;
+  const labelWidth = labelCount / frames;
   const length = size * size * 3;
   const images = new Float32Array(samples.length * frames * length);
   const labels = new Int32Array(samples.length * labelCount);
+  const bad: number[] = [];
   await Promise.all(samples.map(async (sample, b) => {
     labels.set(sample.labels, b * labelCount);
     const clip = await readClip(sample, options);
-    clip.forEach((pixels, t) => normalize(pixels, convention, images, (b * frames + t) * length));
+    clip.forEach((pixels, t) => {
+      const row = b * frames + t;
+      if (pixels !== undefined) {
+        normalize(pixels, convention, images, row * length);
+      } else {
+        bad.push(row);
+        labels.fill(UNLABELLED, row * labelWidth, (row + 1) * labelWidth);
+      }
+    });
   }));
-  return { count: samples.length, images, labels, indices };
+  bad.sort((x, y) => x - y);
+  return { count: samples.length, images, labels, indices, bad };
 }
 
-/** The frames of a sample, each distinct one decoded once, all under the same crop. */
-async function readClip({ track, frames }: Sample, options: LoaderOptions): Promise<Uint8Array[]> {
-  const { size, augmentation, seed, epoch, cache } = options;
+/** The frames of a sample, each distinct one decoded once, all under the same crop; undefined: left out. */
+async function readClip(
+  { track, frames }: Sample,
+  options: LoaderOptions,
+): Promise<(Uint8Array | undefined)[]> {
+  const { augmentation, seed, epoch } = options;
   const stream = () => new RandomStream(seed, "augment", epoch, track.name, track.frames[frames[0]]);
   const crop = augmentation && drawCrop(stream(), augmentation);
-  const decoded = new Map<number, Promise<Uint8Array>>();
+  const decoded = new Map<number, Promise<Uint8Array | undefined>>();
   for (const frame of frames) {
     if (decoded.has(frame)) continue;
-    const path = imagePath(track, frame);
-    const image = cache ? cache.read(path) : readImage(path);
-    decoded.set(frame, image.then((rgb) => resizeImage(rgb, size, crop)));
+    decoded.set(frame, underway.run(() => readPixels(imagePath(track, frame), crop, options)));
   }
   return await Promise.all(Array.from(frames, (frame) => decoded.get(frame)!));
+}
+
+/** [size, size, 3] bytes of an image, or undefined if it is to be left out. */
+async function readPixels(
+  path: string,
+  crop: CropTransform | undefined,
+  { size, cache, badImages }: LoaderOptions,
+): Promise<Uint8Array | undefined> {
+  if (badImages?.has(path)) return undefined;
+  try {
+    return await resizeImage(await (cache ? cache.read(path) : readImage(path)), size, crop);
+  } catch (error) {
+    if (badImages === undefined || !(error instanceof ImageError)) throw error;
+    badImages.add(error);
+    return undefined;
+  }
 }

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { BadImages } from "../data/bad_images.ts";
 import { PAPER_TABLE_1 } from "../models/metrics.ts";
 import type { NetworkName } from "../models/networks.ts";
+import { badImageLines, ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { loadCheckpoint } from "./run/checkpoint.ts";
 import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import {
@@ -32,6 +34,7 @@ const command = defineCommand({
   }],
   flags: {
     data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
+    onBadImage: ON_BAD_IMAGE_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -46,6 +49,7 @@ const command = defineCommand({
 
 await runTask(command, Deno.args, async (options, context) => {
   const { data, out, dryRun, arguments: paths } = options;
+  const badImages = new BadImages(options.onBadImage ?? "error");
   context.log(JSON.stringify({ checkpoints: paths, data, out }));
   if (dryRun) return { dryRun: true };
   await requireWritable(`${out}/ensemble.json`);
@@ -69,9 +73,10 @@ await runTask(command, Deno.args, async (options, context) => {
   for (const checkpoint of checkpoints) {
     probabilities.set(
       checkpoint.architecture.network,
-      await predictCheckpoint(checkpoint, validation, context),
+      await predictCheckpoint(checkpoint, validation, context, { badImages }),
     );
   }
+  badImageLines(badImages).forEach((line) => context.log(line));
   const rows = scoreCombinations(probabilities, validation);
   const best = rows[rows.length - 1];
   metricsLines(best.metrics).forEach((line) => context.log(line));
@@ -108,5 +113,6 @@ await runTask(command, Deno.args, async (options, context) => {
       score,
     })),
     majority_score: majority.score,
+    badImages: badImages.count,
   };
 });

@@ -4,8 +4,10 @@
  * @module
  */
 import type { LabelSet } from "../data/aff_wild2/types.ts";
+import { BadImages } from "../data/bad_images.ts";
 import { PAPER_TABLE_1, PAPER_TABLE_2 } from "../models/metrics.ts";
 import { readPredictions, scorePredictions } from "./predict/scoring.ts";
+import { badImageLines, ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { loadCheckpoint } from "./run/checkpoint.ts";
 import { metricsLines, predictCheckpoint } from "./run/evaluation.ts";
@@ -29,6 +31,7 @@ const command = defineCommand({
         "instead: any system's CSV in `predict`'s columns, or a folder of the challenge's text files",
     },
     data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
+    onBadImage: ON_BAD_IMAGE_FLAG,
     split: {
       type: "string",
       choices: ["train", "validation"],
@@ -70,7 +73,7 @@ type EvaluateOptions = Options<typeof command.flags>;
 /** Scores a checkpoint's network. */
 async function scoreCheckpoint(
   weights: string,
-  { data, split, csv, report }: EvaluateOptions,
+  { data, split, csv, report, onBadImage = "error" }: EvaluateOptions,
   context: Context,
 ): Promise<{ metrics: Metrics; labelSet: string; facts: Record<string, unknown> }> {
   for (const path of [csv, report]) if (path !== undefined) await requireWritable(path);
@@ -78,7 +81,9 @@ async function scoreCheckpoint(
   const { labelSet } = checkpoint;
   const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
   const adapter = await startDevice(context);
-  const probabilities = await predictCheckpoint(checkpoint, dataset, context);
+  const badImages = new BadImages(onBadImage);
+  const probabilities = await predictCheckpoint(checkpoint, dataset, context, { badImages });
+  badImageLines(badImages).forEach((line) => context.log(line));
   if (csv !== undefined) await writePredictions(csv, dataset, probabilities);
   if (report !== undefined) {
     await writeTextAtomic(
@@ -87,7 +92,7 @@ async function scoreCheckpoint(
     );
     context.log(`report: ${report}`);
   }
-  const facts = { adapter: adapter.description, weights };
+  const facts = { adapter: adapter.description, weights, badImages: badImages.count };
   return { metrics: scoreFrames(probabilities, dataset), labelSet, facts };
 }
 

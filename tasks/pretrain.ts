@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
 import { type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
@@ -18,6 +19,7 @@ const command = defineCommand({
       required: true,
       description: "holds train/n000001/0001_01.jpg, ...",
     },
+    onBadImage: ON_BAD_IMAGE_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -46,12 +48,14 @@ const command = defineCommand({
   ],
 });
 
-function configure({ data, preset, seed, epochs, set }: Options<typeof command.flags>): ResolvedRun {
+function configure(
+  { data, onBadImage = "error", preset, seed, epochs, set }: Options<typeof command.flags>,
+): ResolvedRun {
   const content = {
     name: "pretrain",
     seed,
     preset,
-    data: { root: data, labelSet: "identity" },
+    data: { root: data, labelSet: "identity", onBadImage },
     models: { cnn: {} },
     ...(epochs === undefined ? {} : { recipe: { epochs } }),
   };

@@ -91,6 +91,11 @@ await runTask(command, Deno.args, async (options, context) => {
       ? "same adapter and kernel variants: identical means bit for bit"
       : `another adapter or other kernel variants (${record.adapter.description}): identical means ${tolerance}`,
   );
+  if (differingKeys(record.badImages, again.badImages).length > 0) {
+    context.log(
+      `images that could not be used: ${record.badImages.length} in that run, ${again.badImages.length} now`,
+    );
+  }
   const difference = networksOf(run).map((network) => firstDifference(network, record, again, exact))
     .find((text) => text !== undefined);
   context.log(difference === undefined ? "identical" : `different: ${difference}`);

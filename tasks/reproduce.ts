@@ -7,6 +7,7 @@
 import { synthesizeIdentities } from "../data/synthetic/mod.ts";
 import { PAPER_TABLE_1, PAPER_TABLE_2 } from "../models/metrics.ts";
 import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
+import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { baselines } from "./run/evaluation.ts";
 import { executeRun } from "./run/execute.ts";
 import { writeTextAtomic } from "./run/files.ts";
@@ -38,6 +39,7 @@ const command = defineCommand({
       placeholder: "DIR",
       description: "Aff-Wild2 (default: synthetic faces are drawn)",
     },
+    onBadImage: ON_BAD_IMAGE_FLAG,
     people: { type: "string", placeholder: "DIR", description: "VGGFace2, for pretraining (default: drawn)" },
     init: { type: "string", placeholder: "FILE", description: "VGGFace2 weights, instead of pretraining" },
     seeds: {
@@ -106,6 +108,7 @@ function runOf(part: Part, seed: number, options: ReproduceOptions): ResolvedRun
   const own = part === "pretrain"
     ? { root: people ?? `${out}/people`, labelSet }
     : { root: data ?? `${out}/data`, labelSet, ...synthetic };
+  const onBadImage = options.onBadImage ?? "error";
   const networks = part === "pretrained"
     ? ["cnn", "rnn", "transformer"]
     : part.endsWith("baseline")
@@ -116,7 +119,7 @@ function runOf(part: Part, seed: number, options: ReproduceOptions): ResolvedRun
     name: part,
     seed,
     preset,
-    data: own,
+    data: { ...own, onBadImage },
     models: Object.fromEntries(networks.map((network) => [network, {}])),
     ...(part.endsWith("pretrained") ? { init } : {}),
     ...(epochs === undefined ? {} : { recipe: { epochs } }),
@@ -142,7 +145,7 @@ async function ensureRun(part: Part, seed: number, options: ReproduceOptions, co
 /** The hash of the initial weights is filled in by the run. */
 function sameRun(record: RunRecord, run: ResolvedRun): boolean {
   return differingKeys(record.run, toRunFile(run)).every((key) =>
-    /^init\.sha256$|^convention$|\.graph$/.test(key)
+    /^init\.sha256$|^convention$|\.graph$|^data\.(onBadImage|index)$/.test(key)
   );
 }
 

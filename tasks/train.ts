@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { HINT_FLAGS } from "./run/hint_flags.ts";
 import { withInitialWeights } from "./run/init.ts";
 import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
@@ -29,6 +30,7 @@ const command = defineCommand({
       description: "changes a run file's key, e.g. recipe.lr=1e-3",
     },
     data: { type: "string", placeholder: "DIR", description: "the data's root folder" },
+    onBadImage: ON_BAD_IMAGE_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -113,6 +115,7 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
   const architecture = (key: string) => `models.${network}.architecture.${key}`;
   const flags: [string, string | number | boolean | undefined][] = [
     ["data.root", data],
+    ["data.onBadImage", options.onBadImage],
     ["data.labelSet", labelSet],
     ["preset", preset],
     ["backbone", backbone],

@@ -27,7 +27,7 @@ export const diskFiles: Files = {
 };
 
 /** Why an access failed, in words. */
-function reasonOf(error: unknown, path: string): string {
+export function reasonOf(error: unknown, path: string): string {
   if (error instanceof Deno.errors.NotFound) return "it does not exist";
   if (error instanceof Deno.errors.NotADirectory) return "it is not a folder";
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder, not a file";

@@ -5,13 +5,12 @@
  */
 import type { Dataset } from "../../data/aff_wild2/types.ts";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
-import type { ImageCache } from "../../data/loader.ts";
 import { combine, scoreProbabilities, searchWeights, type WeightSearch } from "../../models/ensemble.ts";
 import { type ExpressionMetrics, majorityBaseline, uniformBaseline } from "../../models/metrics.ts";
 import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
 import type { Context } from "./cli.ts";
-import { allLabels, type LabelledFrames, trackNumbers } from "./frames.ts";
+import { allLabels, type FrameOptions, type LabelledFrames, trackNumbers } from "./frames.ts";
 import { type Metrics, predictFrames } from "./inference.ts";
 import { featureFolder, frameOptions } from "./session.ts";
 import { type ResultRow, textTable } from "./table.ts";
@@ -21,7 +20,7 @@ export async function predictCheckpoint(
   checkpoint: Checkpoint,
   dataset: Dataset,
   context: Context,
-  { cache, flip }: { cache?: ImageCache; flip?: boolean } = {},
+  { cache, badImages, flip }: Pick<FrameOptions, "cache" | "badImages" | "flip"> = {},
 ): Promise<Float32Array> {
   const network = restoreNetwork(checkpoint);
   const title = NETWORK_TITLES[checkpoint.architecture.network];
@@ -31,7 +30,7 @@ export async function predictCheckpoint(
   );
   try {
     return await predictFrames(network, dataset, {
-      ...frameOptions(checkpoint, context, cache),
+      ...frameOptions(checkpoint, context, { cache, badImages }),
       flip,
       window: checkpoint.recipe.window,
       features: featureFolder(checkpoint.path),

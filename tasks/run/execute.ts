@@ -3,9 +3,12 @@
  *
  * @module
  */
+import { type BadImage, BadImages } from "../../data/bad_images.ts";
+import { ImageError } from "../../data/images.ts";
 import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { type Architecture, isTemporal, type NetworkName } from "../../models/networks.ts";
+import { badImageLines } from "./bad_image_flag.ts";
 import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
@@ -29,6 +32,9 @@ import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTr
 import type { Splits } from "./training.ts";
 import type { TrainingObserver } from "./trainer.ts";
 import { RunWatch } from "./watch.ts";
+
+/** Keys of a run file that may change when a run is gone on with. */
+const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$/;
 
 /** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
 export type ExistingRun = "refuse" | "resume" | "overwrite";
@@ -57,7 +63,7 @@ export interface ExecuteResult {
  * Executes a run.
  *
  * @throws {UserError} if the output folder holds another run, or input cannot be used; {DivergenceError} if a loss
- * is not finite. The record says so as well.
+ * is not finite; {ImageError} if an image cannot be used and is not left out. The record says so as well.
  */
 export async function executeRun(
   given: ResolvedRun,
@@ -72,22 +78,32 @@ export async function executeRun(
   const variants = await applyChoices(run.tuning.variants ?? undefined, adapter, context);
   await drawFaces(run, context);
   const splits = await openSplits(run.data.root, run.data.labelSet, ["train", "validation"], context);
-  const data = await fingerprint(run, splits, context);
+  const badImages = new BadImages(run.data.onBadImage, earlier?.leftOut);
+  const data = await fingerprint(run, splits, badImages, context);
   if (earlier !== undefined) requireSameData(earlier, data, recordPath);
   const file = new RecordFile(recordPath, {
     run: toRunFile(run),
     versions: await readVersions(),
     adapter,
     variants,
-    ...earlier,
+    ...earlier?.record,
     data,
   });
-  await file.update({});
+  await file.update({ badImages: badImages.list() });
   using watch = new RunWatch(file, splits, { out, tensorboard, settings: run.evaluation }, context);
   await watch.begin();
   const probabilities = new Map<NetworkName, Float32Array>();
   try {
-    const interrupted = await trainNetworks(run, out, splits, file, existing, probabilities, watch, context);
+    const interrupted = await trainNetworks(
+      run,
+      { out, existing },
+      splits,
+      badImages,
+      file,
+      probabilities,
+      watch,
+      context,
+    );
     const ensemble = !interrupted && run.data.labelSet === "expression" && probabilities.size > 1 &&
         probabilities.has("cnn")
       ? scoreCombinations(probabilities, splits.validation, run.evaluation)
@@ -106,6 +122,7 @@ export async function executeRun(
         score,
       })),
     });
+    badImageLines(badImages).forEach((line) => context.log(line));
     await watch.report(probabilities);
     if (!interrupted) await watch.finish(ensemble.at(-1));
     return { record: file.record, recordPath, adapter, splits, interrupted, probabilities, ensemble };
@@ -114,10 +131,21 @@ export async function executeRun(
     await file.update({
       status: interrupted ? "interrupted" : "failed",
       error: interrupted ? null : (error as Error).message,
+      badImages: badImages.list(),
     });
     await watch.report(probabilities);
-    throw error;
+    if (!(error instanceof ImageError)) throw error;
+    throw new UserError(
+      `${error.message}; make it good, or leave such frames out with --on-bad-image=skip, and go on with --resume`,
+    );
   }
+}
+
+/** What a run takes over from the one that it goes on with. */
+interface EarlierRun {
+  readonly record: Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data">;
+  /** images that stay out */
+  readonly leftOut: readonly BadImage[];
 }
 
 /** The record of the run that is gone on with. */
@@ -126,7 +154,7 @@ async function earlierRun(
   run: ResolvedRun,
   existing: ExistingRun,
   context: Context,
-): Promise<Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data"> | undefined> {
+): Promise<EarlierRun | undefined> {
   try {
     await Deno.stat(path);
   } catch (error) {
@@ -142,7 +170,7 @@ async function earlierRun(
     );
   }
   const differences = differingKeys(record.run, toRunFile(run));
-  const fixed = differences.filter((key) => !/^(name|checkpoint|evaluation)\b|\.recipe\./.test(key));
+  const fixed = differences.filter((key) => !FREE_KEYS.test(key));
   if (fixed.length > 0) {
     throw new UserError(
       `Cannot resume ${path}: ${fixed.join(", ")} changed since; expected the same run, but for its recipe`,
@@ -150,10 +178,14 @@ async function earlierRun(
   }
   for (const key of differences) context.log(`resuming with another ${key}`);
   const { startedAt, networks, changedKeys, data } = record;
-  return { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] };
+  const skipping = (record.run as Partial<ResolvedRun>).data?.onBadImage === "skip";
+  return {
+    record: { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] },
+    leftOut: skipping ? record.badImages : [],
+  };
 }
 
-function requireSameData(earlier: Pick<RunRecord, "data">, data: RunRecord["data"], path: string): void {
+function requireSameData({ record: earlier }: EarlierRun, data: RunRecord["data"], path: string): void {
   const changed = differingKeys(earlier.data, data);
   if (changed.length === 0) return;
   throw new UserError(
@@ -171,7 +203,12 @@ async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
   context.log(`${set.reused ? "kept" : "drew"} ${set.images} face crops in ${root}`);
 }
 
-async function fingerprint(run: ResolvedRun, splits: Splits, context: Context): Promise<RunRecord["data"]> {
+async function fingerprint(
+  run: ResolvedRun,
+  splits: Splits,
+  badImages: BadImages,
+  context: Context,
+): Promise<RunRecord["data"]> {
   const datasets = [splits.train, splits.validation];
   if (!run.data.hashImages) return await fingerprintData(datasets, false);
   const frames = datasets.flatMap(({ tracks }) => tracks).reduce(
@@ -180,7 +217,7 @@ async function fingerprint(run: ResolvedRun, splits: Splits, context: Context): 
   );
   const progress = context.progress("hashing images", frames);
   let done = 0;
-  const result = await fingerprintData(datasets, true, () => progress.update(++done));
+  const result = await fingerprintData(datasets, true, badImages, () => progress.update(++done));
   progress.finish();
   return result;
 }
@@ -188,10 +225,10 @@ async function fingerprint(run: ResolvedRun, splits: Splits, context: Context): 
 /** Trains the networks and puts the probabilities of each into the map; returns whether that was interrupted. */
 async function trainNetworks(
   run: ResolvedRun,
-  out: string,
+  { out, existing }: ExecuteOptions,
   splits: Splits,
+  badImages: BadImages,
   file: RecordFile,
-  existing: ExistingRun,
   probabilities: Map<NetworkName, Float32Array>,
   watch: RunWatch,
   context: Context,
@@ -210,13 +247,13 @@ async function trainNetworks(
         `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
       );
     }
-    const options = frameOptions({ architecture, convention }, context);
+    const options = frameOptions({ architecture, convention }, context, { badImages });
     const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
     const watcher = watch.network(network);
     const observer: TrainingObserver = {
       ...watcher,
       async onCheckpoint(epochs) {
-        await file.updateNetwork(network, { checkpoint: path, epochs });
+        await file.updateNetwork(network, { checkpoint: path, epochs }, badImages.list());
         await watcher.onCheckpoint(epochs);
       },
     };
@@ -225,11 +262,11 @@ async function trainNetworks(
     if (result.interrupted) return true;
     const trained = await loadCheckpoint(path);
     const plain = result.validation?.probabilities ??
-      await predictCheckpoint(trained, splits.validation, context, { cache: options.cache });
+      await predictCheckpoint(trained, splits.validation, context, options);
     const values = run.evaluation.flip
       ? meanOf(
         plain,
-        await predictCheckpoint(trained, splits.validation, context, { cache: options.cache, flip: true }),
+        await predictCheckpoint(trained, splits.validation, context, { ...options, flip: true }),
       )
       : plain;
     // A column for each of thousands of people would be of no use.
@@ -243,7 +280,7 @@ async function trainNetworks(
       predictionsSha256: hashValues(values),
       scores: scoresOf(values, splits),
       scoresWithoutFlip: run.evaluation.flip ? scoresOf(plain, splits) : null,
-    });
+    }, badImages.list());
     probabilities.set(network, values);
     if (network === "cnn") backbone = trained;
   }

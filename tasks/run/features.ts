@@ -6,9 +6,13 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { reasonOf } from "../../data/aff_wild2/files.ts";
 import { type Dataset, imagePath } from "../../data/aff_wild2/types.ts";
+import type { BadImages } from "../../data/bad_images.ts";
+import { ImageError } from "../../data/images.ts";
 import { isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import type { ResNet50 } from "../../models/resnet50.ts";
+import { writeTextAtomic } from "./files.ts";
 import { hashTensors } from "./fingerprint.ts";
 import { type FrameOptions, frameSamples, overFrames } from "./frames.ts";
 
@@ -19,6 +23,8 @@ const MEMORY_BYTES = 1 << 30;
 export interface FeatureStore {
   /** D */
   readonly width: number;
+  /** rows without features, because their image is left out, with the reason; ascending */
+  readonly bad: ReadonlyMap<number, string>;
   /** The features of the given rows: [rows, D]. */
   gather(rows: ArrayLike<number>): Promise<Float32Array>;
   /** Closes the file, if there is one. */
@@ -27,10 +33,12 @@ export interface FeatureStore {
 
 class MemoryStore implements FeatureStore {
   readonly width: number;
+  readonly bad: ReadonlyMap<number, string>;
   readonly #values: Float32Array;
 
-  constructor(values: Float32Array, width: number) {
+  constructor(values: Float32Array, width: number, bad: ReadonlyMap<number, string>) {
     this.width = width;
+    this.bad = bad;
     this.#values = values;
   }
 
@@ -48,11 +56,13 @@ class MemoryStore implements FeatureStore {
 
 class FileStore implements FeatureStore {
   readonly width: number;
+  readonly bad: ReadonlyMap<number, string>;
   readonly #path: string;
   readonly #file: Deno.FsFile;
 
-  constructor(path: string, width: number, create: boolean) {
+  constructor(path: string, width: number, create: boolean, bad: ReadonlyMap<number, string> = new Map()) {
     this.width = width;
+    this.bad = bad;
     this.#path = path;
     this.#file = Deno.openSync(path, create ? { write: true, create, truncate: true } : { read: true });
   }
@@ -96,7 +106,7 @@ class FileStore implements FeatureStore {
 async function featureKey(
   network: TemporalNetwork,
   dataset: Dataset,
-  { size, convention, flip = false }: Pick<FrameOptions, "size" | "convention" | "flip">,
+  { size, convention, flip = false, badImages }: Omit<FrameOptions, "batchSize">,
 ): Promise<string> {
   const tensors = await network.parameters.toHost();
   const weights = new Map([...tensors].filter(([name]) => isBackboneParameter(name)));
@@ -106,19 +116,48 @@ async function featureKey(
   for (const track of dataset.tracks) {
     for (let i = 0; i < track.frames.length; i++) {
       const path = imagePath(track, i);
-      const { size: bytes, mtime } = Deno.statSync(path);
-      hash.update(`${path} ${bytes} ${mtime?.getTime()}`);
+      hash.update(`${path} ${stateOf(path, badImages)}`);
     }
   }
   return hash.digest("hex").slice(0, 16);
 }
 
+/** An image's size and time of change. */
+function stateOf(path: string, badImages: BadImages | undefined): string {
+  try {
+    const { size, mtime } = Deno.statSync(path);
+    return `${size} ${mtime?.getTime()}`;
+  } catch (error) {
+    const unusable = new ImageError("read", path, reasonOf(error, path));
+    if (badImages === undefined) throw unusable;
+    badImages.add(unusable);
+    return "unusable";
+  }
+}
+
+/** The paths of all kept frames. */
+function pathsOf(dataset: Dataset): (row: number) => string {
+  const { index } = frameSamples(dataset);
+  return (row) => {
+    const { track, frames: [i] } = index.get(row);
+    return imagePath(track, i);
+  };
+}
+
+/** Rows that were left out, with the reason that is known of their images. */
+function withReasons(rows: readonly number[], dataset: Dataset, badImages: BadImages | undefined) {
+  const reasons = new Map(badImages?.list().map(({ path, reason }) => [path, reason]));
+  const path = pathsOf(dataset);
+  return new Map(rows.map((row) => [row, reasons.get(path(row))!]));
+}
+
 /**
  * The features of every kept frame by the backbone in evaluation mode: from the cache if it has them, else computed
- * and put there. A file in the cache is whole: it is written under a temporary name.
+ * and put there. A file in the cache is whole: it is written under a temporary name; beside it is the list of the rows
+ * whose image was left out, if there are any.
  *
  * @param folder the cache
- * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
+ * @throws {ImageError} if an image cannot be decoded and is not left out; {DOMException} if the signal aborts
  */
 export async function openFeatures(
   network: TemporalNetwork,
@@ -126,28 +165,67 @@ export async function openFeatures(
   folder: string,
   options: FrameOptions,
 ): Promise<FeatureStore> {
-  const { backbone } = network;
   const rows = frameSamples(dataset).count;
-  const width = backbone.featureWidth;
+  const width = network.backbone.featureWidth;
   const path = `${folder}/${await featureKey(network, dataset, options)}.f32`;
-  if (await sizeOf(path) !== rows * width * 4) {
+  let bad = await sizeOf(path) === rows * width * 4 ? await readBad(path, dataset, options) : undefined;
+  if (bad === undefined) {
     await Deno.mkdir(folder, { recursive: true });
-    const temporary = `${path}.tmp`;
-    const file = new FileStore(temporary, width, true);
-    try {
-      const compute = (images: Parameters<ResNet50["features"]>[0]) =>
-        backbone.features(images, { training: false });
-      await overFrames(dataset, options, compute, (first, values) => file.put(first, values));
-    } catch (error) {
-      file.close();
-      await Deno.remove(temporary);
-      throw error;
-    }
-    file.close();
-    await Deno.rename(temporary, path);
+    bad = await writeFeatures(network, dataset, path, options);
   }
-  if (rows * width * 4 > MEMORY_BYTES) return new FileStore(path, width, false);
-  return new MemoryStore(new Float32Array((await Deno.readFile(path)).buffer), width);
+  if (rows * width * 4 > MEMORY_BYTES) return new FileStore(path, width, false, bad);
+  return new MemoryStore(new Float32Array((await Deno.readFile(path)).buffer), width, bad);
+}
+
+/** Computes features into a file. */
+async function writeFeatures(
+  { backbone }: TemporalNetwork,
+  dataset: Dataset,
+  path: string,
+  options: FrameOptions,
+): Promise<ReadonlyMap<number, string>> {
+  const temporary = `${path}.tmp`;
+  const file = new FileStore(temporary, backbone.featureWidth, true);
+  const compute = (images: Parameters<ResNet50["features"]>[0]) =>
+    backbone.features(images, { training: false });
+  let rows: number[];
+  try {
+    rows = await overFrames(dataset, options, compute, (first, values) => file.put(first, values));
+  } catch (error) {
+    file.close();
+    await Deno.remove(temporary);
+    throw error;
+  }
+  file.close();
+  const bad = withReasons(rows, dataset, options.badImages);
+  await writeTextAtomic(badPath(path), JSON.stringify([...bad]));
+  await Deno.rename(temporary, path);
+  return bad;
+}
+
+function badPath(path: string): string {
+  return path.replace(/\.f32$/, ".bad.json");
+}
+
+/** The rows without features in a file of the cache; undefined if it is to be made again. */
+async function readBad(
+  path: string,
+  dataset: Dataset,
+  { badImages }: FrameOptions,
+): Promise<ReadonlyMap<number, string> | undefined> {
+  if (await sizeOf(badPath(path)) === undefined) return undefined;
+  const bad = new Map<number, string>(JSON.parse(await Deno.readTextFile(badPath(path))));
+  const imageOf = pathsOf(dataset);
+  for (const [row, reason] of bad) {
+    const unusable = new ImageError("read", imageOf(row), reason);
+    if (badImages === undefined) throw unusable;
+    badImages.add(unusable);
+  }
+  const { count } = frameSamples(dataset);
+  for (let row = 0; row < count && badImages !== undefined && badImages.count > 0; row++) {
+    if (!bad.has(row) && badImages.has(imageOf(row))) return undefined;
+  }
+  return bad;
 }
 
 /** The features of every kept frame, in memory; for a backbone that is about to change. */
@@ -160,8 +238,13 @@ export async function computeFeatures(
   const values = new Float32Array(frameSamples(dataset).count * width);
   const compute = (images: Parameters<ResNet50["features"]>[0]) =>
     backbone.features(images, { training: false });
-  await overFrames(dataset, options, compute, (first, rows) => values.set(rows, first * width));
-  return new MemoryStore(values, width);
+  const rows = await overFrames(
+    dataset,
+    options,
+    compute,
+    (first, block) => values.set(block, first * width),
+  );
+  return new MemoryStore(values, width, withReasons(rows, dataset, options.badImages));
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -4,7 +4,10 @@
  * @module
  */
 import { createHash, type Hash } from "node:crypto";
+import { reasonOf } from "../../data/aff_wild2/files.ts";
 import { type Dataset, imagePath } from "../../data/aff_wild2/types.ts";
+import type { BadImages } from "../../data/bad_images.ts";
+import { ImageError } from "../../data/images.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
 
 /** What a run read from a data folder. */
@@ -30,11 +33,13 @@ function addText(hash: Hash, text: string): void {
  * Fingerprints the data of a run.
  *
  * @param hashImages also reads all images: minutes at the size of Aff-Wild2
+ * @param badImages decides about images that cannot be read; undefined: each is an error
  * @param onImage called after each image that was read
  */
 export async function fingerprintData(
   datasets: readonly Dataset[],
   hashImages: boolean,
+  badImages?: BadImages,
   onImage: () => void = () => {},
 ): Promise<DataFingerprint> {
   const annotations = createHash("sha256");
@@ -48,7 +53,7 @@ export async function fingerprintData(
       addText(images, `${track.imageFolder.slice(dataset.root.length)} ${track.frames.length}`);
       images.update(bytesOf(track.frames));
       for (let i = 0; hashImages && i < track.frames.length; i++, onImage()) {
-        contents.update(await Deno.readFile(imagePath(track, i)));
+        contents.update(await bytesAt(imagePath(track, i), badImages));
       }
     }
   }
@@ -57,6 +62,18 @@ export async function fingerprintData(
     images: images.digest("hex"),
     imageBytes: hashImages ? contents.digest("hex") : null,
   };
+}
+
+/** The bytes of an image; of one that is left out, none. */
+async function bytesAt(path: string, badImages: BadImages | undefined): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    const unusable = new ImageError("read", path, reasonOf(error, path));
+    if (badImages === undefined) throw unusable;
+    badImages.add(unusable);
+    return new Uint8Array();
+  }
 }
 
 /** SHA-256 over names, shapes and values of tensors, in the order of their names. */

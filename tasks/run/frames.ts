@@ -6,7 +6,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
-import type { Dataset, Track } from "../../data/aff_wild2/types.ts";
+import { type Dataset, type Track, UNLABELLED } from "../../data/aff_wild2/types.ts";
+import type { BadImages } from "../../data/bad_images.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { type ImageCache, loadBatches, type SampleSource } from "../../data/loader.ts";
 
@@ -54,6 +55,8 @@ export interface FrameOptions {
   readonly convention: InputConvention;
   readonly batchSize: number;
   readonly cache?: ImageCache;
+  /** decides about images that cannot be used; undefined: each is an error */
+  readonly badImages?: BadImages;
   /** the frames are mirrored: for test-time augmentation */
   readonly flip?: boolean;
   readonly signal?: AbortSignal;
@@ -64,18 +67,21 @@ export interface FrameOptions {
  * Runs `compute` ([N, size, size, 3] -> [N, D]) over every kept frame, in order, and hands the rows on as they come.
  *
  * @param onRows gets the number of the first row, and [rows, D]
- * @throws {ImageError} if an image cannot be decoded; {DOMException} if the signal aborts
+ * @returns the rows of images that are left out, ascending: what is computed for them is of no use
+ * @throws {ImageError} if an image cannot be decoded and is not left out; {DOMException} if the signal aborts
  */
 export async function overFrames(
   dataset: Dataset,
   options: FrameOptions,
   compute: (images: tf.Tensor4D) => tf.Tensor2D,
   onRows: (first: number, rows: Float32Array, width: number) => void | Promise<void>,
-): Promise<void> {
+): Promise<number[]> {
   const source = frameSamples(dataset);
   const order = Int32Array.from({ length: source.count }, (_, i) => i);
   const { size, signal } = options;
+  const bad: number[] = [];
   let done = 0;
+  let loaded = 0;
   let unread: tf.Tensor2D[] = [];
   const readAll = async () => {
     const reads = unread;
@@ -90,6 +96,8 @@ export async function overFrames(
     options.onProgress?.(done, source.count);
   };
   for await (const batch of loadBatches(source, order, { ...options, seed: 0, epoch: 0 })) {
+    for (const row of batch.bad) bad.push(loaded + row);
+    loaded += batch.count;
     unread.push(tf.tidy(() => {
       const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
       return compute(options.flip ? images.reverse(2) : images);
@@ -98,4 +106,21 @@ export async function overFrames(
   }
   await readAll();
   signal?.throwIfAborted();
+  return bad;
+}
+
+/**
+ * Takes frames out of all scores: their labels become -1, in place, and their predictions 0.
+ *
+ * @param rows of the list of kept frames
+ * @param probabilities [frames, classes]
+ */
+export function leaveOut(dataset: Dataset, rows: Iterable<number>, probabilities: Float32Array): void {
+  const { index } = frameSamples(dataset);
+  const { labelWidth, classNames: { length: classes } } = dataset;
+  for (const row of rows) {
+    const { track, frames: [i] } = index.get(row);
+    track.labels.fill(UNLABELLED, i * labelWidth, (i + 1) * labelWidth);
+    probabilities.fill(0, row * classes, (row + 1) * classes);
+  }
 }

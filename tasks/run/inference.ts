@@ -16,7 +16,7 @@ import {
 } from "../../models/metrics.ts";
 import { type FrameNetwork, type Network, TemporalNetwork } from "../../models/networks.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
-import { allLabels, type FrameOptions, type LabelledFrames, overFrames } from "./frames.ts";
+import { allLabels, type FrameOptions, type LabelledFrames, leaveOut, overFrames } from "./frames.ts";
 
 const WINDOWS_PER_BATCH = 256;
 const BATCHES_PER_READ = 8;
@@ -52,7 +52,7 @@ export async function predictFrames(
   }
 }
 
-/** The probabilities of a network of single frames: [frames, classes]. */
+/** The probabilities of a network of single frames, [frames, classes]; see {@link leaveOut} for images left out. */
 export async function predictImages(
   network: FrameNetwork,
   dataset: Dataset,
@@ -61,16 +61,20 @@ export async function predictImages(
   const { classes } = network.architecture;
   const frames = dataset.tracks.reduce((sum, track) => sum + track.frames.length, 0);
   const probabilities = new Float32Array(frames * classes);
-  await overFrames(
+  const bad = await overFrames(
     dataset,
     options,
     (images) => probabilitiesOf(network.logits(images, { training: false }), dataset.labelSet),
     (first, rows) => probabilities.set(rows, first * classes),
   );
+  leaveOut(dataset, bad, probabilities);
   return probabilities;
 }
 
-/** A temporal network's probabilities of each window's middle frame: [frames, classes]. */
+/**
+ * A temporal network's probabilities of each window's middle frame, [frames, classes]; see {@link leaveOut} for images
+ * left out.
+ */
 export async function predictWindows(
   network: TemporalNetwork,
   dataset: Dataset,
@@ -113,6 +117,7 @@ export async function predictWindows(
     if (unread.length === BATCHES_PER_READ) await readAll();
   }
   await readAll();
+  leaveOut(dataset, features.bad.keys(), probabilities);
   return probabilities;
 }
 

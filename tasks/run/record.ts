@@ -6,6 +6,7 @@
  */
 import tfjs from "@tensorflow/tfjs/package.json" with { type: "json" };
 import fervid from "../../deno.json" with { type: "json" };
+import type { BadImage } from "../../data/bad_images.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import type { NetworkName } from "../../models/networks.ts";
@@ -70,6 +71,8 @@ export interface RunRecord {
   /** which kernel variants ran: `shipped`, or the tuner's file and its SHA-256 */
   readonly variants: string;
   readonly data: DataFingerprint;
+  /** images that could not be used, ordered by path; what became of them says the run's `data.onBadImage` */
+  readonly badImages: readonly BadImage[];
   readonly networks: Readonly<Partial<Record<NetworkName, NetworkOutcome>>>;
   /** rows of Table 1, each with weights cross-validated over tracks; empty where there is no ensemble */
   readonly ensemble: readonly ({ readonly name: string; readonly weights: readonly number[] } & Scores)[];
@@ -128,6 +131,7 @@ export class RecordFile {
       version: VERSION,
       startedAt: now,
       changedKeys: [],
+      badImages: [],
       networks: {},
       ensemble: [],
       refinement: null,
@@ -149,8 +153,12 @@ export class RecordFile {
     await writeTextAtomic(this.path, JSON.stringify(this.#record, null, 2) + "\n");
   }
 
-  /** Changes what came of one network. */
-  async updateNetwork(network: NetworkName, changes: Partial<NetworkOutcome>): Promise<void> {
+  /** Changes what came of one network, and the images that could not be used. */
+  async updateNetwork(
+    network: NetworkName,
+    changes: Partial<NetworkOutcome>,
+    badImages = this.#record.badImages,
+  ): Promise<void> {
     const before = this.#record.networks[network] ?? {
       checkpoint: "",
       epochs: [],
@@ -158,7 +166,10 @@ export class RecordFile {
       predictionsSha256: null,
       scores: null,
     };
-    await this.update({ networks: { ...this.#record.networks, [network]: { ...before, ...changes } } });
+    await this.update({
+      networks: { ...this.#record.networks, [network]: { ...before, ...changes } },
+      badImages,
+    });
   }
 }
 
@@ -183,7 +194,7 @@ export async function readRecord(path: string): Promise<RunRecord> {
         `expected ${FORMAT}, version ${VERSION}`,
     );
   }
-  return content as RunRecord;
+  return { badImages: [], ...content } as RunRecord; // the oldest records have no such list
 }
 
 /** The paths of the keys at which two JSON values differ. */

@@ -83,6 +83,10 @@ const runSchema = z.strictObject({
     }).optional(),
     /** whether the record's fingerprint covers the bytes of all images */
     hashImages: z.boolean().default(false),
+    /** an image that cannot be used ends the run, or its frame is left out (data/bad_images.ts) */
+    onBadImage: z.enum(["error", "skip"]).default("error"),
+    /** what `prepare` wrote; null: beside the data, if it is there */
+    index: z.string().min(1).nullable().default(null),
   }),
   /** weights that are given bring their own */
   convention: z.enum(["expr", "vggface2", "imagenet"]).default("expr"),

@@ -92,9 +92,10 @@ export async function readSplits(
 export function frameOptions(
   { architecture, convention }: Pick<RunConfiguration, "architecture" | "convention">,
   context: Context,
-  cache = new ImageCache(CACHE_BYTES),
+  { cache = new ImageCache(CACHE_BYTES), badImages }: Pick<FrameOptions, "cache" | "badImages"> = {},
 ): FrameOptions & { cache: ImageCache } {
-  return { size: architecture.size, convention, batchSize: INFERENCE_BATCH, cache, signal: context.signal };
+  const { size } = architecture;
+  return { size, convention, batchSize: INFERENCE_BATCH, cache, badImages, signal: context.signal };
 }
 
 /**

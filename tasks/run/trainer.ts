@@ -5,6 +5,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import { ImageError } from "../../data/images.ts";
 import type { EpochRecord, Position } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { multiStep } from "../../models/optimizer.ts";
@@ -89,7 +90,8 @@ export interface TrainingResult {
 /**
  * Trains from `start` to the recipe's last epoch.
  *
- * @throws {DivergenceError} if a loss is NaN or infinite; the last checkpoint stays as it was
+ * @throws {DivergenceError} if a loss is NaN or infinite; the last checkpoint stays as it was. {ImageError} if an image
+ * cannot be used and is not left out; what was trained until then is in a checkpoint
  */
 export async function train(
   run: TrainingRun,
@@ -122,28 +124,38 @@ export async function train(
         learningRate: rate,
       })));
     };
-    for await (const input of run.steps(epoch, step)) {
-      const warmth = Math.min(1, (epoch * stepsPerEpoch + step + 1) / Math.max(1, recipe.warmupSteps));
-      const rate = learningRate * warmth;
-      unread.push({ loss: input.run(rate), input, step, rate });
-      step++;
-      if (unread.length >= STEPS_PER_READ || step === stepsPerEpoch) {
-        await readLosses();
-        const note = `epoch ${epoch + 1}/${recipe.epochs} loss ${(lossSum / step).toFixed(3)}`;
-        run.onStep(epoch * stepsPerEpoch + step, note);
+    const keepAndThrow = async (error: unknown): Promise<never> => {
+      if (!(error instanceof ImageError)) throw error;
+      await readLosses();
+      await run.checkpoint({ epoch, step, lossSum }, history);
+      throw error;
+    };
+    try {
+      for await (const input of run.steps(epoch, step)) {
+        const warmth = Math.min(1, (epoch * stepsPerEpoch + step + 1) / Math.max(1, recipe.warmupSteps));
+        const rate = learningRate * warmth;
+        unread.push({ loss: input.run(rate), input, step, rate });
+        step++;
+        if (unread.length >= STEPS_PER_READ || step === stepsPerEpoch) {
+          await readLosses();
+          const note = `epoch ${epoch + 1}/${recipe.epochs} loss ${(lossSum / step).toFixed(3)}`;
+          run.onStep(epoch * stepsPerEpoch + step, note);
+        }
+        if (signal.aborted) break;
+        if (step % run.checkpointEvery === 0 && step < stepsPerEpoch) {
+          await readLosses();
+          await run.checkpoint({ epoch, step, lossSum }, history);
+        }
       }
-      if (signal.aborted) break;
-      if (step % run.checkpointEvery === 0 && step < stepsPerEpoch) {
-        await readLosses();
-        await run.checkpoint({ epoch, step, lossSum }, history);
-      }
+    } catch (error) {
+      await keepAndThrow(error);
     }
     await readLosses();
     if (signal.aborted && step < stepsPerEpoch) {
       await run.checkpoint({ epoch, step, lossSum }, history);
       return { history, interrupted: true };
     }
-    validation = await run.validate();
+    validation = await run.validate().catch(keepAndThrow);
     const { score, f1, accuracy } = validation;
     const record: EpochRecord = {
       epoch: epoch + 1,

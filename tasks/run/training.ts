@@ -177,8 +177,13 @@ export function temporalRun(
     const labels = new Int32Array(indices.length * labelCount);
     indices.forEach((w, b) => {
       const { track, trackNumber, frames, valid } = windows.get(w);
-      frames.forEach((frame, t) => rows[b * window + t] = frameOffsets[trackNumber] + frame);
-      labels.set(windowLabels(track, { frames, valid }), b * labelCount);
+      const counted = valid.slice();
+      frames.forEach((frame, t) => {
+        const row = frameOffsets[trackNumber] + frame;
+        rows[b * window + t] = row;
+        if (features.train.bad.has(row)) counted[t] = 0;
+      });
+      labels.set(windowLabels(track, { frames, valid: counted }), b * labelCount);
     });
     const values = await features.train.gather(rows);
     const loss = () => {

@@ -4,6 +4,7 @@
  * @module
  */
 import sharp from "sharp";
+import { ImageError, readImage } from "../../../data/images.ts";
 import { escapeHtml, type Html } from "./html.ts";
 import type { ImagePath } from "./predictors.ts";
 
@@ -12,16 +13,17 @@ export type FrameImage = (track: number, i: number, size: number, alt: string) =
 
 /** A small JPEG of an image file, as a data URL. */
 async function thumbnail(path: string, size: number): Promise<string> {
-  const bytes = await Deno.readFile(path);
-  const small = await sharp(bytes).autoOrient().resize(size, size, { fit: "cover" }).jpeg({ quality: 82 })
-    .toBuffer();
+  const { width, height, pixels } = await readImage(path);
+  const small = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .resize(size, size, { fit: "cover" }).jpeg({ quality: 82 }).toBuffer();
   return `data:image/jpeg;base64,${small.toString("base64")}`;
 }
 
 /**
- * Images from where `imagePath` says. Without it, or where a file is gone, an empty box takes the place of the image.
+ * Images from where `imagePath` says. Without it, or where a file is gone or unusable, an empty box takes
+ * the place of the image.
  *
- * @param onMissing called with the path of each file that is gone
+ * @param onMissing called with the path of each file that is gone or unusable
  */
 export function frameImages(imagePath: ImagePath | null, onMissing: (path: string) => void): FrameImage {
   return async (track, i, size, alt) => {
@@ -31,7 +33,7 @@ export function frameImages(imagePath: ImagePath | null, onMissing: (path: strin
       // Twice the size on the page: sharp on fine screens and in print.
       return `<img alt="${escapeHtml(alt)}" src="${await thumbnail(path, 2 * size)}">`;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!(error instanceof ImageError)) throw error;
       onMissing(path);
       return `<span class="gone"></span>`;
     }

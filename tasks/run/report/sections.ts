@@ -121,7 +121,8 @@ export async function frameSections(given: PredictedFrames): Promise<(Section | 
   ];
   if (missing.size === 0) return sections;
   const [first] = missing;
-  const gone = `${missing.size} images that belong here are gone, e.g. ${first}; empty boxes stand for them.`;
+  const gone =
+    `${missing.size} images that belong here are gone or cannot be used, e.g. ${first}; empty boxes stand for them.`;
   return [...sections, { title: "Missing images", note: gone, body: "" }];
 }
 

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { ImageError } from "../../../data/images.ts";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import type { EpochRecord, Position } from "../../../tasks/run/history.ts";
 import { recipeFor } from "../../../tasks/run/recipe.ts";
@@ -82,4 +83,38 @@ Deno.test("a loss that is not finite stops with the step and the batch, and writ
   assertStringIncludes(error.message, "batch 11");
   assertStringIncludes(error.message, "largest gradients: c 30.0, a 2.00; not finite: 1 of 3 (b, ...)");
   assertEquals(checkpoints, []);
+});
+
+Deno.test("an image that cannot be used ends the run, and what was trained until then is kept", async () => {
+  const before = tf.memory().numTensors;
+  const bad = new ImageError("read", "00001.jpg", "it does not exist");
+  const whole = await train(fakeRun(new AbortController()).run);
+  const losses = (history: readonly EpochRecord[]) => history.map(({ trainLoss }) => trainLoss);
+
+  const amid = fakeRun(new AbortController());
+  const steps = async function* (epoch: number, firstStep: number) {
+    for await (const step of amid.run.steps(epoch, firstStep)) {
+      if (amid.events.length === STEPS + 3) throw bad;
+      yield step;
+    }
+  };
+  await assertRejects(() => train({ ...amid.run, steps }), ImageError, "00001.jpg");
+  const kept = amid.checkpoints.at(-1)!;
+  assertEquals([kept.position.epoch, kept.position.step, kept.history.length], [1, 3, 1]);
+  const resumed = await train(fakeRun(new AbortController()).run, kept.position, kept.history);
+  assertEquals(losses(resumed.history), losses(whole.history));
+
+  const validating = fakeRun(new AbortController());
+  await assertRejects(
+    () => train({ ...validating.run, validate: () => Promise.reject(bad) }),
+    ImageError,
+    "00001.jpg",
+  );
+  const { position, history } = validating.checkpoints.at(-1)!;
+  assertEquals([position.epoch, position.step, history.length], [0, STEPS, 0]);
+  const again = fakeRun(new AbortController());
+  const { history: finished } = await train(again.run, position, history);
+  assertEquals(again.events[0], `${STEPS}@0.1`); // no step of the first epoch is run twice
+  assertEquals(losses(finished), losses(whole.history));
+  assertEquals(tf.memory().numTensors, before);
 });
