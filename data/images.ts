@@ -52,13 +52,25 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<RgbI
       .raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     const { width, height, channels } = info;
     if (channels !== 3 || data.length !== width * height * 3) {
-      throw new Error(`it decodes to ${data.length} bytes in ${channels} channels of ${width}x${height}`);
+      const found = `it decodes to ${data.length} bytes in ${channels} channels of ${width}x${height}`;
+      throw new ImageError("decode", name, found, "8 bits in 3 channels");
     }
     return { width, height, pixels: new Uint8Array(data.buffer, data.byteOffset, data.length) };
   } catch (error) {
-    const reason = (error as Error).message.trim().replace(/\s*\n\s*/g, ", ");
-    throw new ImageError("decode", name, reason, "a whole image");
+    if (error instanceof ImageError) throw error;
+    throw new ImageError("decode", name, reasonIn((error as Error).message), "a whole image");
   }
+}
+
+/**
+ * Why sharp refused an image. The details that libvips gives are not used: it keeps one text for all images that are
+ * under way, so they may be another image's, and a record would not be the same twice.
+ */
+function reasonIn(message: string): string {
+  if (message.startsWith("Input image exceeds pixel limit")) return `it has more than ${MAX_PIXELS} pixels`;
+  if (message.startsWith("Input buffer contains unsupported")) return "it is in no format that can be read";
+  if (message.startsWith("Input buffer has corrupt header")) return "its header is damaged";
+  return "it is damaged or cut short";
 }
 
 /**

@@ -67,7 +67,7 @@ await runTask(command, Deno.args, async (options, context) => {
       "Cannot run ensemble: a checkpoint was trained on action units; expected expressions",
     );
   }
-  const { validation } = await openSplits(data, "expression", ["validation"], context);
+  const { validation } = await openSplits(data, "expression", ["validation"], context, { badImages });
   const adapter = await startDevice(context);
   const probabilities = new Map<NetworkName, Float32Array>();
   for (const checkpoint of checkpoints) {

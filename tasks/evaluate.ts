@@ -79,9 +79,9 @@ async function scoreCheckpoint(
   for (const path of [csv, report]) if (path !== undefined) await requireWritable(path);
   const checkpoint = await loadCheckpoint(weights);
   const { labelSet } = checkpoint;
-  const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
-  const adapter = await startDevice(context);
   const badImages = new BadImages(onBadImage);
+  const { [split]: dataset } = await openSplits(data, labelSet, [split], context, { badImages });
+  const adapter = await startDevice(context);
   const probabilities = await predictCheckpoint(checkpoint, dataset, context, { badImages });
   badImageLines(badImages).forEach((line) => context.log(line));
   if (csv !== undefined) await writePredictions(csv, dataset, probabilities);

@@ -5,6 +5,8 @@
  * @module
  */
 import { type Annotations, LABEL_FORMATS, parseAnnotations } from "./annotations.ts";
+import { type CropList, type Crops, listCrops, markCrops } from "./crops.ts";
+import type { DatasetIndex } from "./dataset_index.ts";
 import { diskFiles, type Files, listFolderIfThere, readBytes } from "./files.ts";
 import { findLayout, type Layout, listSplit, videoOfTrack } from "./layout.ts";
 import {
@@ -17,7 +19,7 @@ import {
   type Split,
   type Track,
 } from "./types.ts";
-import { imageName, UNLABELLED } from "./types.ts";
+import { UNLABELLED } from "./types.ts";
 
 /** How far a reading is. */
 export interface ReadProgress {
@@ -43,53 +45,8 @@ export interface ReadOptions {
   readonly onTrack?: (progress: ReadProgress) => void;
   /** the disk by default */
   readonly files?: Files;
-}
-
-/** The number of a crop's file name, or 0 if it is no name of a crop. */
-function cropNumber(name: string): number {
-  const digits = name.length - 4;
-  if (digits < 5 || !name.endsWith(".jpg")) return 0;
-  let number = 0;
-  for (let i = 0; i < digits; i++) {
-    const digit = name.charCodeAt(i) - 48;
-    if (digit < 0 || digit > 9) return 0;
-    number = number * 10 + digit;
-  }
-  // `%05d` pads to five digits and no further: 000001.jpg is no crop's name.
-  return digits > 5 && number < 10 ** (digits - 1) ? 0 : number;
-}
-
-/** Which frames have a crop. */
-interface Crops {
-  /** [count + 1] 1 where frame k has one */
-  readonly present: Uint8Array;
-  /** crops of frames 1..count */
-  readonly within: number;
-  /** crops of later frames */
-  readonly beyond: number;
-  /** files that are no crops */
-  readonly others: number;
-}
-
-/** Sorts a crop folder's names. */
-function markCrops(names: readonly string[], count: number, folder: string): Crops {
-  const present = new Uint8Array(count + 1);
-  let within = 0;
-  let beyond = 0;
-  for (const name of names) {
-    const frame = cropNumber(name);
-    if (frame > count) beyond++;
-    else if (frame > 0) {
-      present[frame] = 1;
-      within++;
-    } else if (name === imageName(0)) {
-      throw new Error(
-        `Cannot read the crops in ${folder}: expected them to be numbered from 00001.jpg but found ` +
-          `${name}; every label would belong to the wrong image`,
-      );
-    }
-  }
-  return { present, within, beyond, others: names.length - within - beyond };
+  /** spares the reading of what has not changed since it was written */
+  readonly index?: DatasetIndex;
 }
 
 /** Whether all values of a frame are annotated. */
@@ -132,24 +89,35 @@ function unusableReason(count: number, dropped: Dropped, crops: Crops | undefine
   return `none of its ${count - dropped.unlabelled} labelled frames has a crop`;
 }
 
+/** Reads one annotation file. */
+export async function readAnnotations(files: Files, file: string, labelSet: LabelSet): Promise<Annotations> {
+  return parseAnnotations(await readBytes(files, file, "annotations"), labelSet, file);
+}
+
+/** Lists the crops of a track; undefined if it has no folder. */
+export async function readCrops(files: Files, folder: string): Promise<CropList | undefined> {
+  const track = folder.slice(folder.lastIndexOf("/") + 1);
+  const names = await listFolderIfThere(files, folder, `the crops of ${track}`);
+  return names && listCrops(names, folder);
+}
+
 /** Reads one track. */
 async function readTrack(
-  files: Files,
+  { files = diskFiles, index, labelSet }: ReadOptions,
   layout: Layout,
   annotationFile: string,
   name: string,
-  labelSet: LabelSet,
 ): Promise<Track | SkippedTrack> {
-  const bytes = await readBytes(files, annotationFile, "annotations");
-  const annotations = parseAnnotations(bytes, labelSet, annotationFile);
+  const annotations = index?.annotations(annotationFile) ??
+    await readAnnotations(files, annotationFile, labelSet);
   const imageFolder = `${layout.crops}/${name}`;
-  const names = await listFolderIfThere(files, imageFolder, `the crops of ${name}`);
-  const crops = markCrops(names ?? [], annotations.count, imageFolder);
+  const list = index?.crops(imageFolder) ?? await readCrops(files, imageFolder);
+  const crops = markCrops(list ?? { numbers: new Int32Array(), others: 0 }, annotations.count);
   const { width } = LABEL_FORMATS[labelSet];
   const { frames, labels, dropped } = selectFrames(annotations, width, crops);
   const common = { name, video: videoOfTrack(name), annotatedFrames: annotations.count, dropped };
   if (frames.length > 0) return { ...common, imageFolder, frames, labels };
-  const reason = unusableReason(annotations.count, dropped, names && crops, imageFolder);
+  const reason = unusableReason(annotations.count, dropped, list && crops, imageFolder);
   return { ...common, reason, excludedFrames: 0 };
 }
 
@@ -176,7 +144,7 @@ export async function readDataset(root: string, options: ReadOptions): Promise<D
   const tracks: Track[] = [];
   const skipped: SkippedTrack[] = [];
   for (const [i, name] of names.entries()) {
-    const track = await readTrack(files, layout, `${folder}/${name}.txt`, name, labelSet);
+    const track = await readTrack(options, layout, `${folder}/${name}.txt`, name);
     if ("frames" in track) tracks.push(track);
     else skipped.push(track);
     const kept = "frames" in track ? track.frames.length : 0;

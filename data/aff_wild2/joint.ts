@@ -27,20 +27,29 @@ export interface JointSplits {
   readonly excludedVideos: readonly string[];
 }
 
-/** The frames of two tracks of the same name, with the labels of both. */
+/** The frames of two tracks of the same name, with the labels of both; frames ascend in both. */
 function mergeTracks(expression: Track | undefined, units: Track | undefined): Track {
-  const frames = Int32Array.from(new Set([...expression?.frames ?? [], ...units?.frames ?? []])).sort();
-  const row = new Map(Array.from(frames, (frame, i) => [frame, i]));
+  const [a, b] = [expression?.frames ?? new Int32Array(), units?.frames ?? new Int32Array()];
+  const frames = new Int32Array(a.length + b.length);
   const labels = new Int8Array(frames.length * WIDTH).fill(UNLABELLED);
-  expression?.frames.forEach((frame, i) => labels[row.get(frame)! * WIDTH] = expression.labels[i]);
-  units?.frames.forEach((frame, i) =>
-    labels.set(
-      units.labels.subarray(i * ACTION_UNITS.length, (i + 1) * ACTION_UNITS.length),
-      row.get(frame)! * WIDTH + 1,
-    )
-  );
-  const dropped = { unlabelled: 0, missingCrop: 0, unlabelledCrops: 0 }; // each label set's own report tells
-  return { ...(expression ?? units)!, annotatedFrames: frames.length, frames, labels, dropped };
+  let row = 0;
+  for (let i = 0, k = 0; i < a.length || k < b.length; row++) {
+    const frame = Math.min(a[i] ?? Infinity, b[k] ?? Infinity);
+    frames[row] = frame;
+    if (a[i] === frame) labels[row * WIDTH] = expression!.labels[i++];
+    if (b[k] !== frame) continue;
+    for (let u = 0; u < ACTION_UNITS.length; u++) {
+      labels[row * WIDTH + 1 + u] = units!.labels[k * ACTION_UNITS.length + u];
+    }
+    k++;
+  }
+  return {
+    ...(expression ?? units)!,
+    annotatedFrames: row,
+    frames: frames.slice(0, row),
+    labels: labels.slice(0, row * WIDTH),
+    dropped: { unlabelled: 0, missingCrop: 0, unlabelledCrops: 0 }, // each label set's own report tells
+  };
 }
 
 /** The columns of joint labels or predictions, [F, 13], apart: [F] expressions and [F, 12] action units. */

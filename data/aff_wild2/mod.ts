@@ -16,6 +16,7 @@ export { diskFiles, type Files } from "./files.ts";
 export * from "./layout.ts";
 export * from "./annotations.ts";
 export * from "./dataset.ts";
+export * from "./dataset_index.ts";
 export * from "./joint.ts";
 export * from "./report.ts";
 export * from "./windows.ts";

@@ -77,8 +77,9 @@ export async function executeRun(
   const adapter = await startDevice(context);
   const variants = await applyChoices(run.tuning.variants ?? undefined, adapter, context);
   await drawFaces(run, context);
-  const splits = await openSplits(run.data.root, run.data.labelSet, ["train", "validation"], context);
   const badImages = new BadImages(run.data.onBadImage, earlier?.leftOut);
+  const { root, labelSet, index } = run.data;
+  const splits = await openSplits(root, labelSet, ["train", "validation"], context, { index, badImages });
   const data = await fingerprint(run, splits, badImages, context);
   if (earlier !== undefined) requireSameData(earlier, data, recordPath);
   const file = new RecordFile(recordPath, {

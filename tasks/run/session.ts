@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { readDataset, readJoint, reportDataset, summaryLines } from "../../data/aff_wild2/mod.ts";
+import {
+  type DatasetIndex,
+  readDataset,
+  readJoint,
+  reportDataset,
+  summaryLines,
+} from "../../data/aff_wild2/mod.ts";
 import type { Dataset, Split, Target } from "../../data/aff_wild2/types.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { ImageCache } from "../../data/loader.ts";
@@ -19,6 +25,7 @@ import {
 import { loadPretrained } from "../../models/weights/load.ts";
 import { type Checkpoint, loadCheckpoint, requireSameArchitecture, saveCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
+import { indexLine, openIndex, type OpenOptions, refuseBadImages } from "./data_index.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
 import { hashTensors } from "./fingerprint.ts";
 import type { InitialWeights } from "./init.ts";
@@ -55,19 +62,28 @@ export interface RunResult extends TrainingResult {
   readonly weightsSha256: string;
 }
 
-/** Reads splits and prints what was kept and dropped. */
+/**
+ * Reads splits, by the index where there is one, and prints what was kept and dropped.
+ *
+ * @throws {UserError} if the index knows of images that cannot be used, and `badImages` does not leave them out
+ */
 export async function openSplits<S extends Split>(
   root: string,
   labelSet: Target,
   splits: readonly S[],
   context: Context,
+  { index: named, badImages }: OpenOptions = {},
 ): Promise<Record<S, Dataset>> {
-  const read = await readSplits(root, labelSet, splits, (line) => context.log(line));
+  const log = (line: string) => context.log(line);
+  const index = labelSet === "identity" ? undefined : await openIndex(root, named, log);
+  const read = await readSplits(root, labelSet, splits, log, index);
+  if (index !== undefined) log(indexLine(index));
   for (const dataset of read) {
     const lines = summaryLines(reportDataset(dataset));
     lines.slice(0, MOST_LINES).forEach((line) => context.log(line));
     if (lines.length > MOST_LINES) context.log(`  and ${lines.length - MOST_LINES} more classes`);
   }
+  if (index !== undefined && badImages !== undefined) refuseBadImages(index, read, badImages, log);
   return Object.fromEntries(splits.map((split, i) => [split, read[i]])) as Record<S, Dataset>;
 }
 
@@ -77,12 +93,13 @@ export async function readSplits(
   labelSet: Target,
   splits: readonly Split[],
   log: (line: string) => void = () => {},
+  index?: DatasetIndex,
 ): Promise<Dataset[]> {
   if (labelSet === "identity") return await Promise.all(splits.map((split) => readIdentities(root, split)));
   if (labelSet !== "joint") {
-    return await Promise.all(splits.map((split) => readDataset(root, { labelSet, split })));
+    return await Promise.all(splits.map((split) => readDataset(root, { labelSet, split, index })));
   }
-  const { excludedVideos, ...both } = await readJoint(root);
+  const { excludedVideos, ...both } = await readJoint(root, { index });
   const excluded = excludedVideos.length === 0 ? "none" : excludedVideos.join(", ");
   log(`videos left out of training because the other label set validates on them: ${excluded}`);
   return splits.map((split) => both[split]);

@@ -12,6 +12,7 @@ const REQUIRED: Record<string, string[]> = {
   profile: [],
   roofline: [],
   report: ["none.json"],
+  prepare: ["--data", "nowhere"],
   pretrain: ["--data", "nowhere"],
   reproduce: [],
   bench: [],
