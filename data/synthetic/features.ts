@@ -5,7 +5,7 @@
  */
 import type { Intensities } from "./expressions.ts";
 import { n, type Project } from "./geometry.ts";
-import { css, smoothPath } from "./head.ts";
+import { css, smoothPath, softSpot } from "./head.ts";
 import { type Identity, mix, type Rgb } from "./identity.ts";
 
 const BLACK: Rgb = [20, 14, 12];
@@ -129,16 +129,13 @@ export function nose(identity: Identity, units: Intensities, project: Project): 
   const dark = mix(skin, BLACK, 0.45);
   const lift = 2 * AU9 + 1.2 * AU10;
   const w = noseWidth * (1 + 0.16 * (AU9 + AU10 + AU12 * 0.7));
-  const [tipX, tipY] = project(0, noseLength - 3, 8);
   let svg = stroke(
     [project(-3, -3, 4), project(-3.4, 8, 5), project(-w * 0.8, noseLength - 4 - lift, 3)],
     css(dark, 0.32),
     1.6,
     'filter="url(#soft)"',
   );
-  svg += `<ellipse cx="${n(tipX)}" cy="${n(tipY)}" rx="3.4" ry="3" fill="${
-    css(mix(skin, WHITE, 0.5), 0.4)
-  }" filter="url(#soft)"/>`;
+  svg += softSpot(project(0, noseLength - 3, 8), [3.4, 3], "shine", 0.2, 1.1);
   for (const side of [-1, 1]) {
     const at = (x: number, y: number, depth = 4) => project(side * x, y, depth);
     const [nx, ny] = at(w * 0.45, noseLength - 0.2 - lift * 0.4, 6);

@@ -46,6 +46,31 @@ function outline({ faceWidth, jawLength, jawWidth }: Identity, project: Project,
   return smoothPath([...half, ...left].map(([x, y]) => project(x, y, -6)), true);
 }
 
+type SoftColour = "shadow" | "blush" | "shine";
+
+/** Opacity of a soft spot from its centre to its rim. A gradient is twenty times as fast as a blur filter. */
+const SOFT_STOPS = [[0, 1], [0.3, 0.92], [0.6, 0.5], [0.8, 0.17], [1, 0]] as const;
+
+function softGradient(id: string, colour: Rgb): string {
+  const stops = SOFT_STOPS.map(([offset, opacity]) =>
+    `<stop offset="${offset}" stop-color="${css(colour, opacity)}"/>`
+  );
+  return `<radialGradient id="${id}">${stops.join("")}</radialGradient>`;
+}
+
+/** An ellipse that looks blurred by a Gaussian of `sigma` pixels, in a colour of {@link headDefinitions}. */
+export function softSpot(
+  [x, y]: readonly [number, number],
+  [rx, ry]: readonly [number, number],
+  colour: SoftColour,
+  opacity: number,
+  sigma = 2.6,
+): string {
+  const peak = 1 - Math.exp(-rx * ry / (2 * sigma ** 2)); // what a blur leaves of a small ellipse's centre
+  return `<ellipse cx="${n(x)}" cy="${n(y)}" rx="${n(rx + 2 * sigma)}" ry="${n(ry + 2 * sigma)}" ` +
+    `fill="url(#${colour})" fill-opacity="${n(opacity * peak)}"/>`;
+}
+
 /** Gradients that give the face volume; light comes from `lightX` in [-1, 1]. */
 export function headDefinitions({ skin }: Identity, lightX: number): string {
   const bright = css(mix(skin, WHITE, 0.22));
@@ -54,7 +79,8 @@ export function headDefinitions({ skin }: Identity, lightX: number): string {
   return `<radialGradient id="skin" cx="${centre}%" cy="38%" r="72%"><stop offset="0" stop-color="${bright}"/>` +
     `<stop offset=".55" stop-color="${css(skin)}"/><stop offset="1" stop-color="${dark}"/></radialGradient>` +
     `<filter id="soft" x="-50%" y="-50%" width="200%" height="200%"><feGaussianBlur stdDeviation="1.1"/></filter>` +
-    `<filter id="softer" x="-50%" y="-50%" width="200%" height="200%"><feGaussianBlur stdDeviation="2.6"/></filter>`;
+    softGradient("shadow", mix(skin, BLACK, 0.55)) + softGradient("blush", mix(skin, [200, 70, 60], 0.6)) +
+    softGradient("shine", WHITE);
 }
 
 /** What lies behind the face: shoulders, neck, long hair, ears. */
@@ -107,23 +133,21 @@ export function backOfHead(identity: Identity, project: Project): string {
 
 /** The face itself, with cheeks, eye sockets and chin shaded; `jaw` pixels of jaw drop, `cheeks` raised in [0, 1]. */
 export function faceSurface(identity: Identity, project: Project, jaw: number, cheeks: number): string {
-  const { skin, faceWidth, jawLength, beard, hair, eyeDistance, mouthHeight } = identity;
-  const spot = (x: number, y: number, rx: number, ry: number, colour: Rgb, opacity: number) => {
-    const [cx, cy] = project(x, y);
-    return `<ellipse cx="${n(cx)}" cy="${n(cy)}" rx="${n(rx)}" ry="${n(ry)}" fill="${
-      css(colour, opacity)
-    }" ` +
-      `filter="url(#softer)"/>`;
-  };
-  const shadow = mix(skin, BLACK, 0.55);
-  const blush = mix(skin, [200, 70, 60], 0.6);
+  const { faceWidth, jawLength, beard, hair, eyeDistance, mouthHeight } = identity;
+  const spot = (
+    x: number,
+    y: number,
+    radii: readonly [number, number],
+    colour: SoftColour,
+    opacity: number,
+  ) => softSpot(project(x, y), radii, colour, opacity);
   let svg = `<path d="${outline(identity, project, jaw)}" fill="url(#skin)"/>`;
   for (const side of [-1, 1]) {
-    svg += spot(side * eyeDistance, -1, 9.5, 6, shadow, 0.3);
-    svg += spot(side * faceWidth * 0.62, 15 - 3 * cheeks, 8 + 2 * cheeks, 6, blush, 0.16 + 0.3 * cheeks);
-    svg += spot(side * faceWidth * 0.56, 10 - 3 * cheeks, 6, 3.5, WHITE, 0.1 + 0.22 * cheeks);
+    svg += spot(side * eyeDistance, -1, [9.5, 6], "shadow", 0.3);
+    svg += spot(side * faceWidth * 0.62, 15 - 3 * cheeks, [8 + 2 * cheeks, 6], "blush", 0.16 + 0.3 * cheeks);
+    svg += spot(side * faceWidth * 0.56, 10 - 3 * cheeks, [6, 3.5], "shine", 0.1 + 0.22 * cheeks);
   }
-  svg += spot(0, mouthHeight + 9 + jaw * 0.7, 7, 2, shadow, 0.25) + spot(0, -24, 16, 7, WHITE, 0.1);
+  svg += spot(0, mouthHeight + 9 + jaw * 0.7, [7, 2], "shadow", 0.25) + spot(0, -24, [16, 7], "shine", 0.1);
   if (beard > 0) {
     const half = [[faceWidth * 0.98, 8], [faceWidth * 0.92, 22], [faceWidth * 0.56, 37 + jaw * 0.8], [
       0,
@@ -164,11 +188,7 @@ export function frontHair({ hair, hairStyle, faceWidth }: Identity, project: Pro
     [-w * 0.92, -15],
   ];
   const path = smoothPath(points.map(([x, y]) => project(x, y, -3)), true);
-  const [shineX, shineY] = project(-8, -38);
-  return `<path d="${path}" fill="${css(hair)}"/><ellipse cx="${n(shineX)}" cy="${
-    n(shineY)
-  }" rx="14" ry="3" ` +
-    `fill="${css(WHITE, 0.16)}" filter="url(#soft)"/>`;
+  return `<path d="${path}" fill="${css(hair)}"/>` + softSpot(project(-8, -38), [14, 3], "shine", 0.16, 1.1);
 }
 
 /** Glasses over the eyes. */
