@@ -6,8 +6,33 @@
  * @module
  */
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24];
+/** Of the twenty rounds. */
+const ROTATIONS = Uint8Array.from({ length: 20 }, (_, i) => [13, 15, 26, 6, 17, 29, 16, 24][i % 8]);
 const KEY_PARITY = 0x1bd11bda;
+/** Where {@link encrypt} leaves its two words: millions of draws a second allocate nothing. */
+const WORDS = new Uint32Array(2);
+
+/** One block into {@link WORDS}. */
+function encrypt(key0: number, key1: number, counter0: number, counter1: number): void {
+  let [a, b, c] = [key0 | 0, key1 | 0, KEY_PARITY ^ key0 ^ key1];
+  let x0 = (counter0 + a) | 0;
+  let x1 = (counter1 + b) | 0;
+  for (let group = 0; group < 5; group++) {
+    for (let i = 4 * group; i < 4 * group + 4; i++) {
+      const rotation = ROTATIONS[i];
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
+    }
+    const first = a;
+    a = b;
+    b = c;
+    c = first;
+    x0 = (x0 + a) | 0;
+    x1 = (x1 + b + group + 1) | 0;
+  }
+  WORDS[0] = x0;
+  WORDS[1] = x1;
+}
 
 /**
  * One Threefry-2x32-20 block: two 32-bit words from a two-word key and a two-word counter.
@@ -20,19 +45,8 @@ export function threefry2x32(
   counter0: number,
   counter1: number,
 ): [number, number] {
-  const keys = [key0 | 0, key1 | 0, KEY_PARITY ^ key0 ^ key1];
-  let x0 = (counter0 + keys[0]) | 0;
-  let x1 = (counter1 + keys[1]) | 0;
-  for (let group = 0; group < 5; group++) {
-    for (let i = 0; i < 4; i++) {
-      const rotation = ROTATIONS[(group % 2) * 4 + i];
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
-    }
-    x0 = (x0 + keys[(group + 1) % 3]) | 0;
-    x1 = (x1 + keys[(group + 2) % 3] + group + 1) | 0;
-  }
-  return [x0 >>> 0, x1 >>> 0];
+  encrypt(key0, key1, counter0, counter1);
+  return [WORDS[0], WORDS[1]];
 }
 
 /** 32-bit FNV-1a of a text's UTF-8 bytes. */
@@ -81,9 +95,9 @@ export class RandomStream {
       return spare;
     }
     const count = this.#counter++;
-    const [first, second] = threefry2x32(this.#key0, this.#key1, count >>> 0, Math.floor(count / 2 ** 32));
-    this.#spare = second;
-    return first;
+    encrypt(this.#key0, this.#key1, count >>> 0, Math.floor(count / 2 ** 32));
+    this.#spare = WORDS[1];
+    return WORDS[0];
   }
 
   /** A float in [low, high), by default [0, 1), with 32 random bits. */

@@ -67,7 +67,8 @@ export function softSpot(
   sigma = 2.6,
 ): string {
   const peak = 1 - Math.exp(-rx * ry / (2 * sigma ** 2)); // what a blur leaves of a small ellipse's centre
-  return `<ellipse cx="${n(x)}" cy="${n(y)}" rx="${n(rx + 2 * sigma)}" ry="${n(ry + 2 * sigma)}" ` +
+  const rim = (radius: number) => n(Math.hypot(radius, 1.18 * sigma) / 0.6); // half of the peak where a blur has it
+  return `<ellipse cx="${n(x)}" cy="${n(y)}" rx="${rim(rx)}" ry="${rim(ry)}" ` +
     `fill="url(#${colour})" fill-opacity="${n(opacity * peak)}"/>`;
 }
 
@@ -147,7 +148,7 @@ export function faceSurface(identity: Identity, project: Project, jaw: number, c
     svg += spot(side * faceWidth * 0.62, 15 - 3 * cheeks, [8 + 2 * cheeks, 6], "blush", 0.16 + 0.3 * cheeks);
     svg += spot(side * faceWidth * 0.56, 10 - 3 * cheeks, [6, 3.5], "shine", 0.1 + 0.22 * cheeks);
   }
-  svg += spot(0, mouthHeight + 9 + jaw * 0.7, [7, 2], "shadow", 0.25) + spot(0, -24, [16, 7], "shine", 0.1);
+  svg += spot(0, mouthHeight + 9 + jaw * 0.7, [7, 2], "shadow", 0.4) + spot(0, -24, [16, 7], "shine", 0.1);
   if (beard > 0) {
     const half = [[faceWidth * 0.98, 8], [faceWidth * 0.92, 22], [faceWidth * 0.56, 37 + jaw * 0.8], [
       0,

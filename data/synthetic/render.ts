@@ -93,12 +93,13 @@ export function drawFace(scene: Scene, size = CANVAS): string {
 }
 
 /** Applies the camera's gain and noise to RGB bytes in place. */
-function expose(pixels: Uint8Array, gain: Rgb, amplitude: number, random: RandomStream): void {
-  for (let i = 0; i < pixels.length; i += 4) {
+function expose(pixels: Uint8ClampedArray, gain: Rgb, amplitude: number, random: RandomStream): void {
+  const scale = amplitude / 127.5;
+  for (let i = 0, channel = 0; i < pixels.length; i += 4) {
     const word = random.uint32(); // four values of noise
-    for (let k = 0; k < 4 && i + k < pixels.length; k++) {
-      const noise = (((word >>> (8 * k)) & 255) / 127.5 - 1) * amplitude;
-      pixels[i + k] = Math.max(0, Math.min(255, Math.round(pixels[i + k] * gain[(i + k) % 3] + noise)));
+    for (let k = 0; k < 4; k++) { // a store beyond the end is none
+      pixels[i + k] = pixels[i + k] * gain[channel] + ((word >>> (8 * k)) & 255) * scale - amplitude;
+      channel = channel === 2 ? 0 : channel + 1;
     }
   }
 }
@@ -113,9 +114,8 @@ export async function renderPixels(scene: Scene, size: number, random: RandomStr
   let image = sharp(new TextEncoder().encode(drawFace(scene, size))).removeAlpha();
   if (scene.blur > 0) image = image.blur(Math.max(0.3, scene.blur * size / CANVAS));
   const data = await image.raw().toBuffer();
-  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.length);
-  expose(pixels, scene.gain, scene.noise, random);
-  return pixels;
+  expose(new Uint8ClampedArray(data.buffer, data.byteOffset, data.length), scene.gain, scene.noise, random);
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
 }
 
 /** Renders a scene to the bytes of a JPEG. */
