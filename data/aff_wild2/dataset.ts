@@ -60,22 +60,31 @@ function selectFrames(
   { count, labels }: Annotations,
   width: number,
   crops: Crops,
-): { frames: Int32Array; labels: Int8Array; dropped: Dropped } {
-  const chosen = new Int32Array(count);
+): Pick<Track, "frames" | "uncropped" | "dropped"> & { labels: Int8Array } {
+  const cropped = new Int32Array(count);
+  const uncropped = new Int32Array(count);
   let kept = 0;
-  let unlabelled = 0;
+  let missing = 0;
   for (let frame = 1; frame <= count; frame++) {
-    if (!isLabelled(labels, frame, width)) unlabelled++;
-    else if (crops.present[frame] === 1) chosen[kept++] = frame;
+    if (!isLabelled(labels, frame, width)) continue;
+    if (crops.present[frame] === 1) cropped[kept++] = frame;
+    else uncropped[missing++] = frame;
   }
-  const frames = chosen.slice(0, kept);
-  const keptLabels = new Int8Array(kept * width);
-  for (let i = 0; i < kept; i++) {
+  return {
+    ...labelsOf(cropped.slice(0, kept), labels, width),
+    uncropped: labelsOf(uncropped.slice(0, missing), labels, width),
+    dropped: { unlabelled: count - kept - missing, missingCrop: missing, unlabelledCrops: crops.beyond },
+  };
+}
+
+/** Frames with their rows of the labels of all. */
+function labelsOf(frames: Int32Array, all: Int8Array, width: number) {
+  const labels = new Int8Array(frames.length * width);
+  for (let i = 0; i < frames.length; i++) {
     const from = (frames[i] - 1) * width;
-    for (let column = 0; column < width; column++) keptLabels[i * width + column] = labels[from + column];
+    for (let column = 0; column < width; column++) labels[i * width + column] = all[from + column];
   }
-  const dropped = { unlabelled, missingCrop: count - unlabelled - kept, unlabelledCrops: crops.beyond };
-  return { frames, labels: keptLabels, dropped };
+  return { frames, labels };
 }
 
 /** Why a track has no usable frame, in words. */
@@ -114,9 +123,9 @@ async function readTrack(
   const list = index?.crops(imageFolder) ?? await readCrops(files, imageFolder);
   const crops = markCrops(list ?? { numbers: new Int32Array(), others: 0 }, annotations.count);
   const { width } = LABEL_FORMATS[labelSet];
-  const { frames, labels, dropped } = selectFrames(annotations, width, crops);
+  const { frames, labels, uncropped, dropped } = selectFrames(annotations, width, crops);
   const common = { name, video: videoOfTrack(name), annotatedFrames: annotations.count, dropped };
-  if (frames.length > 0) return { ...common, imageFolder, frames, labels };
+  if (frames.length > 0) return { ...common, imageFolder, frames, labels, uncropped };
   const reason = unusableReason(annotations.count, dropped, list && crops, imageFolder);
   return { ...common, reason, excludedFrames: 0 };
 }

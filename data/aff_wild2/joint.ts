@@ -48,6 +48,7 @@ function mergeTracks(expression: Track | undefined, units: Track | undefined): T
     annotatedFrames: row,
     frames: frames.slice(0, row),
     labels: labels.slice(0, row * WIDTH),
+    uncropped: undefined,
     dropped: { unlabelled: 0, missingCrop: 0, unlabelledCrops: 0 }, // each label set's own report tells
   };
 }

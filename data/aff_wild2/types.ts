@@ -72,6 +72,8 @@ export interface Track {
   readonly labels: Int8Array | Int16Array;
   /** [F] file names in `imageFolder`, where they are not `%05d.jpg` of the frame number */
   readonly files?: readonly string[];
+  /** frames with a label but without a crop: [U] ascending, and their [U * labelWidth] labels */
+  readonly uncropped?: { readonly frames: Int32Array; readonly labels: Int8Array };
   /** what is left out of `frames` */
   readonly dropped: Dropped;
 }

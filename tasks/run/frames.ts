@@ -29,7 +29,7 @@ export function frameSamples(dataset: Dataset): SampleSource & { index: WindowIn
 
 /** Frames with their labels, track after track: a dataset, or what a file of predictions says of one. */
 export type LabelledFrames = Pick<Dataset, "labelSet" | "classNames" | "labelWidth"> & {
-  readonly tracks: readonly Pick<Track, "name" | "frames" | "labels">[];
+  readonly tracks: readonly Pick<Track, "name" | "frames" | "labels" | "uncropped">[];
 };
 
 /** [frames * labelWidth] the labels of all kept frames. */

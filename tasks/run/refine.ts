@@ -1,5 +1,6 @@
 /**
- * What lies beyond the paper, and what it brings: smoothing along the tracks, thresholds per action unit, a temperature.
+ * What lies beyond the paper, and what it brings: smoothing along the tracks, frames without a crop interpolated,
+ * thresholds per action unit, a temperature.
  * Every setting is chosen by cross-validation over tracks, so that the scores are honest.
  *
  * @module
@@ -16,6 +17,7 @@ import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { foldTracks } from "../../models/selection.ts";
 import { describeSmoothing, smooth, type Smoothing, SMOOTHINGS } from "../../models/smoothing.ts";
 import { applyThresholds, bestThresholds, searchThresholds } from "../../models/thresholds.ts";
+import { everyAnnotatedFrame, type EveryFrame } from "./gaps.ts";
 import { allLabels, type LabelledFrames, trackNumbers } from "./frames.ts";
 import type { ResultRow } from "./table.ts";
 
@@ -49,6 +51,8 @@ export interface RefinementSettings {
   readonly step: number;
   readonly folds: number;
   readonly smoothing: boolean;
+  /** rows on every annotated frame, without and with those that have no crop interpolated */
+  readonly interpolation: boolean;
 }
 
 /**
@@ -104,8 +108,33 @@ function refineExpressions(
     const note = `${describeSmoothing(smoothing)}, ${weightsInWords(probabilities, weights)}`;
     effects.push({ name: `${name} + smoothing`, ...scoresOf(honest), note, smoothing, weights });
   }
+  const every = settings.interpolation ? everyAnnotatedFrame(dataset) : undefined;
+  if (every !== undefined) effects.push(...interpolationEffects(name, values, every, options));
   const joined = combine(values, plain.weights);
   return { effects, calibration: calibrate(joined, labels, tracks, classes, settings.folds) };
+}
+
+/** The ensemble on every annotated frame: those without a crop taken as Neutral, then interpolated. */
+function interpolationEffects(
+  name: string,
+  values: readonly Float32Array[],
+  { dataset, uncropped, widen }: EveryFrame,
+  options: RefinementSettings & { classes: number },
+): Effect[] {
+  const labels = allLabels(dataset);
+  const score = (fill: "zero" | "interpolate") => {
+    const wide = values.map((rows) => widen(rows, options.classes, fill));
+    return scoresOf(searchWeights(wide, labels, trackNumbers(dataset), options).honest);
+  };
+  const all = `${name}, every annotated frame`;
+  return [
+    { name: all, ...score("zero"), note: `${uncropped} frames without a crop taken as Neutral` },
+    {
+      name: `${all} + interpolation`,
+      ...score("interpolate"),
+      note: "between the nearest frames with a crop",
+    },
+  ];
 }
 
 function scoresOf({ f1, accuracy, score }: { f1: number; accuracy: number; score: number }) {
@@ -144,8 +173,9 @@ function calibrate(
 function refineUnits(
   probabilities: ReadonlyMap<NetworkName, Float32Array>,
   dataset: LabelledFrames,
-  { folds, smoothing }: RefinementSettings,
+  { folds, smoothing, interpolation }: RefinementSettings,
 ): Refinement {
+  const every = interpolation ? everyAnnotatedFrame(dataset) : undefined;
   const labels = allLabels(dataset);
   const tracks = trackNumbers(dataset);
   const units = dataset.classNames.length;
@@ -166,9 +196,36 @@ function refineUnits(
       const best = bestUnitSmoothing(values, labels, dataset, folds);
       rows.push({ name: `${title} + thresholds + smoothing`, ...scoresOf(best.metrics), note: best.note });
     }
+    if (every !== undefined) rows.push(...unitInterpolationEffects(title, values, every));
     return rows;
   });
   return { effects, calibration: null };
+}
+
+/** A network on every annotated frame, threshold .5: those without a crop taken as at rest, then interpolated. */
+function unitInterpolationEffects(
+  title: string,
+  values: Float32Array,
+  { dataset, uncropped, widen }: EveryFrame,
+): Effect[] {
+  const units = dataset.classNames.length;
+  const labels = allLabels(dataset);
+  const half = new Float32Array(units).fill(0.5);
+  const score = (fill: "zero" | "interpolate") =>
+    scoresOf(actionUnitMetrics(labels, applyThresholds(widen(values, units, fill), half), units));
+  const all = `${title}, every annotated frame`;
+  return [
+    {
+      name: all,
+      ...score("zero"),
+      note: `threshold .5; ${uncropped} frames without a crop taken as without units`,
+    },
+    {
+      name: `${all} + interpolation`,
+      ...score("interpolate"),
+      note: "between the nearest frames with a crop",
+    },
+  ];
 }
 
 /** The smoothing with the best score under thresholds; few candidates, each scored across folds. */

@@ -119,6 +119,8 @@ const runSchema = z.strictObject({
     step: z.number().positive().max(0.5).default(0.05),
     /** also score with probabilities smoothed along the tracks, the width chosen by cross-validation */
     smoothing: z.boolean().default(true),
+    /** also score every annotated frame, those without a crop filled in between their neighbours */
+    interpolation: z.boolean().default(true),
     /** average the probabilities of a frame and of its mirror image */
     flip: z.boolean().default(false),
   }).prefault({}),

@@ -72,7 +72,7 @@ export function refinementSection(
     title: "What the refinements bring",
     note:
       "Beyond the paper. Smoothing averages the probabilities of neighbouring frames of a track; flip averages those of a " +
-      "frame and of its mirror image; thresholds are chosen for each action unit. Every setting is chosen on other tracks than " +
+      "frame and of its mirror image; interpolation fills in the annotated frames without a crop, which no network saw; thresholds are chosen for each action unit. Every setting is chosen on other tracks than " +
       "those it is scored on, so a setting that does not help can lose.",
     body: changeChart(changes) + (rows.length === 0 ? "" : table(columns, rows)),
   };

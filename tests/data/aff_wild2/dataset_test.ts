@@ -36,6 +36,7 @@ Deno.test("dataset: a frame is kept when it has a crop and a label", () =>
       annotatedFrames: 7,
       frames: Int32Array.of(2, 6, 7),
       labels: Int8Array.of(1, 5, 6),
+      uncropped: { frames: Int32Array.of(1, 4), labels: Int8Array.of(0, 3) },
       dropped: { unlabelled: 2, missingCrop: 2, unlabelledCrops: 0 },
     }]);
     const path = imagePath(dataset.tracks[0], 1);

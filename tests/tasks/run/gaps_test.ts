@@ -1,0 +1,75 @@
+import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
+import { EXPRESSIONS } from "../../../data/aff_wild2/types.ts";
+import type { LabelledFrames } from "../../../tasks/run/frames.ts";
+import { everyAnnotatedFrame } from "../../../tasks/run/gaps.ts";
+import { refine } from "../../../tasks/run/refine.ts";
+
+const CLASSES = EXPRESSIONS.length;
+
+/** A track whose frames are all `label`, some without a crop. */
+function track(name: string, label: number, cropped: number[], uncropped: number[]) {
+  const labels = (frames: number[]) => new Int8Array(frames.length).fill(label);
+  return {
+    name,
+    frames: Int32Array.from(cropped),
+    labels: labels(cropped),
+    uncropped: { frames: Int32Array.from(uncropped), labels: labels(uncropped) },
+  };
+}
+
+function datasetOf(...tracks: LabelledFrames["tracks"]): LabelledFrames {
+  return { labelSet: "expression", classNames: EXPRESSIONS, labelWidth: 1, tracks };
+}
+
+Deno.test("everyAnnotatedFrame: frames without a crop come back in their places", () => {
+  const first = track("a", 3, [2, 5, 6], [1, 3, 8]);
+  const second = track("b", 4, [1], []);
+  const every = everyAnnotatedFrame(datasetOf(first, second))!;
+  assertEquals(every.uncropped, 3);
+  assertEquals([...every.dataset.tracks[0].frames], [1, 2, 3, 5, 6, 8]);
+  assertEquals([...every.dataset.tracks[0].labels], [3, 3, 3, 3, 3, 3]);
+  assertEquals([...every.dataset.tracks[1].frames], [1]);
+
+  const values = Float32Array.from([0.2, 0.8, 0.5, 0.5, 0.1, 0.9, 0.7, 0.3]); // [4, 2]
+  const zero = every.widen(values, 2, "zero");
+  const expected = [0, 0, 0.2, 0.8, 0, 0, 0.5, 0.5, 0.1, 0.9, 0, 0, 0.7, 0.3];
+  expected.forEach((value, i) => assertAlmostEquals(zero[i], value, 1e-6));
+  const filled = every.widen(values, 2, "interpolate");
+  // Frame 3 lies a third of the way from 2 to 5; 1 and 8 take the nearest frame's.
+  const linear = [0.2, 0.8, 0.2, 0.8, 0.3, 0.7, 0.5, 0.5, 0.1, 0.9, 0.1, 0.9, 0.7, 0.3];
+  linear.forEach((value, i) => assertAlmostEquals(filled[i], value, 1e-6));
+});
+
+Deno.test("everyAnnotatedFrame: nothing to fill in where every frame has a crop, or it is not known", () => {
+  assertEquals(everyAnnotatedFrame(datasetOf(track("a", 1, [1, 2], []))), undefined);
+  const { uncropped: _, ...unknown } = track("a", 1, [1, 2], []);
+  assertEquals(everyAnnotatedFrame(datasetOf(unknown)), undefined);
+});
+
+Deno.test("refine: interpolated frames are scored beside the same frames taken as Neutral", () => {
+  const tracks = EXPRESSIONS.flatMap((_, label) =>
+    [0, 1, 2].map((copy) => track(`${label}_${copy}`, label, [1, 2, 4, 6], [3, 5]))
+  );
+  const dataset = datasetOf(...tracks);
+  const right = (classes: number) =>
+    Float32Array.from(
+      tracks.flatMap(({ labels }) =>
+        [...labels].flatMap((label) => Array.from({ length: classes }, (_, c) => c === label ? 0.7 : 0.05))
+      ),
+    );
+  const settings = { step: 0.5, folds: 3, smoothing: false, interpolation: true };
+  const probabilities = new Map([["cnn", right(CLASSES)] as const]);
+  const { effects } = refine(probabilities, dataset, settings);
+  assertEquals(effects.map(({ name }) => name), [
+    "ResNet50",
+    "ResNet50, every annotated frame",
+    "ResNet50, every annotated frame + interpolation",
+  ]);
+  const [plain, neutral, interpolated] = effects;
+  assertEquals(plain.accuracy, 1);
+  assertEquals(interpolated.accuracy, 1);
+  assertAlmostEquals(neutral.accuracy, (4 + 2 / 7) / 6, 1e-9); // of each track 4 of 6; Neutral's are right
+  assertGreater(interpolated.score, neutral.score);
+  assert(neutral.note.includes("42 frames"), neutral.note);
+  assertEquals(refine(probabilities, dataset, { ...settings, interpolation: false }).effects.length, 1);
+});
