@@ -5,6 +5,7 @@
  */
 import { ATTENTION_KERNELS } from "./attention/self_attention.ts";
 import { BATCH_NORM_KERNELS } from "./batch_norm/batch_norm.ts";
+import { CONV2D_BIAS_RELU_KERNELS } from "./conv2d/conv2d_bias_relu.ts";
 import { CONV2D_REPLACEMENTS } from "./conv2d/replacements.ts";
 import { DROPOUT_KERNELS } from "./dropout/dropout.ts";
 import { GELU_KERNELS } from "./gelu/gelu.ts";
@@ -31,6 +32,7 @@ export {
   type BatchNormTensors,
 } from "./batch_norm/batch_norm.ts";
 export { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d/conv2d.ts";
+export { conv2dBiasRelu } from "./conv2d/conv2d_bias_relu.ts";
 export { conv2dInference, foldBatchNorm } from "./conv2d/inference.ts";
 export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { linear, type LinearActivation } from "./linear/linear.ts";
@@ -58,6 +60,7 @@ export function register(): void {
   replaceKernels(MATMUL_REPLACEMENTS);
   addKernels(ATTENTION_KERNELS);
   addKernels(BATCH_NORM_KERNELS);
+  addKernels(CONV2D_BIAS_RELU_KERNELS);
   addKernels(DROPOUT_KERNELS);
   addKernels(GELU_KERNELS);
   addKernels(LAYER_NORM_KERNELS);

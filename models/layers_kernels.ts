@@ -7,6 +7,7 @@
 import {
   batchNorm,
   batchNormInference,
+  conv2dBiasRelu,
   conv2dInference,
   dropout,
   foldBatchNorm,
@@ -29,6 +30,12 @@ register();
 export const kernelLayers: Layers = {
   ...stockLayers,
   name: "fervid",
+
+  conv2d(x, filter, options) {
+    const { bias, relu, strides, pad } = options;
+    if (bias === undefined || !relu) return stockLayers.conv2d(x, filter, options);
+    return conv2dBiasRelu(x, filter, bias, { strides, pad });
+  },
 
   batchNorm(x, parameters, { training, epsilon, momentum, residual, relu }) {
     const tensors = { ...parameters, residual };

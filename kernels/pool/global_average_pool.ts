@@ -9,59 +9,25 @@ import { elementShader } from "../runtime/elements.ts";
 import { foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import backwardSource from "./global_average_pool_bwd.wgsl" with { type: "text" };
-import sumsSource from "./row_sums.wgsl" with { type: "text" };
+import { type RowSumsTile, sumRows } from "./row_sums.ts";
 
-const SUMS = elementShader({ file: "pool/row_sums.wgsl", source: sumsSource });
 const BACKWARD = elementShader({ file: "pool/global_average_pool_bwd.wgsl", source: backwardSource });
 
 const FORWARD_KERNEL = "FervidGlobalAveragePool";
 const GRADIENT_KERNEL = "FervidGlobalAveragePoolGrad";
 
 /** The tile constants; the tests vary each. */
-export interface GlobalAveragePoolTile {
-  /** invocations of a workgroup */
-  readonly lanes: number;
-  /** most rows that one invocation adds */
-  readonly chunkRows: number;
+export interface GlobalAveragePoolTile extends RowSumsTile {
   /** rows that one invocation writes in the backward pass */
   readonly blockRows: number;
 }
 
 const TILE: GlobalAveragePoolTile = { lanes: 64, chunkRows: 4096, blockRows: 8 };
 
-function rowSums(x: TensorInfo, scale: number, { chunkRows, lanes }: GlobalAveragePoolTile): TensorInfo {
-  const [images, rows, size] = x.shape;
-  const chunks = Math.ceil(rows / chunkRows);
-  const { shader, width } = SUMS.forRow(size);
-  const count = images * chunks * size / width;
-  const [sums] = run({
-    shader,
-    constants: { LANES: lanes },
-    inputs: [x],
-    outputs: [{ shape: [images, chunks, size] }],
-    uniforms: {
-      count,
-      channels: size / width,
-      rows,
-      chunks,
-      chunk_rows: chunkRows,
-      scale: { f32: scale },
-    },
-    workgroups: foldWorkgroups(Math.ceil(count / lanes)),
-  });
-  return sums;
-}
-
 /** x [N, H, W, C] -> [N, C] */
 export function globalAveragePoolForward(x: TensorInfo, tile: GlobalAveragePoolTile = TILE): TensorInfo {
   const [images, height, width, channels] = x.shape;
-  let sums = reshapeInfo(x, [images, height * width, channels]);
-  for (let last = false; !last;) {
-    last = sums.shape[1] <= tile.chunkRows;
-    const next = rowSums(sums, last ? 1 / (height * width) : 1, tile);
-    release(sums);
-    sums = next;
-  }
+  const sums = sumRows(reshapeInfo(x, [images, height * width, channels]), 1 / (height * width), tile);
   const y = reshapeInfo(sums, [images, channels]);
   release(sums);
   return y;

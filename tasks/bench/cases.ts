@@ -5,6 +5,7 @@
  */
 import { ATTENTION_BENCHES } from "../../kernels/attention/attention_bench.ts";
 import { BATCH_NORM_BENCHES } from "../../kernels/batch_norm/batch_norm_bench.ts";
+import { CONV2D_BIAS_RELU_BENCHES } from "../../kernels/conv2d/conv2d_bias_relu_bench.ts";
 import { CONV2D_BENCHES } from "../../kernels/conv2d/conv2d_bench.ts";
 import { DROPOUT_BENCHES } from "../../kernels/dropout/dropout_bench.ts";
 import { GELU_BENCHES } from "../../kernels/gelu/gelu_bench.ts";
@@ -24,6 +25,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
   ...MATMUL_BENCHES,
   ...LINEAR_BENCHES,
   ...CONV2D_BENCHES,
+  ...CONV2D_BIAS_RELU_BENCHES,
   ...BATCH_NORM_BENCHES,
   ...POOL_BENCHES,
   ...GRU_BENCHES,
