@@ -9,7 +9,7 @@ import { profileKernel } from "./profile/alone_task.ts";
 import { WORKLOAD_FLAGS, type WorkloadFlags, workloadOptions } from "./profile/flags.ts";
 import { PROFILED_KERNELS } from "./profile/kernels.ts";
 import { measureSteps } from "./profile/measure.ts";
-import { AGREEMENT, partLines, rowTable, summarize } from "./profile/summary.ts";
+import { partLines, rowTable, summarize, verdict } from "./profile/summary.ts";
 import { toTrace } from "./profile/trace.ts";
 import { createWorkload, type WorkloadOptions } from "./profile/workload.ts";
 import { applyChoices } from "./run/choices.ts";
@@ -114,7 +114,7 @@ async function profileNetwork(
       workload: workload.description,
     };
     const print = (title: string, of: typeof profile.kernels) => {
-      const [header, ...cells] = rowTable(title, of, rows);
+      const [header, ...cells] = rowTable(title, of, rows, profile.parts);
       context.log("");
       textTable(header, cells).forEach((line) => context.log(line));
     };
@@ -122,6 +122,7 @@ async function profileNetwork(
     print("layer", profile.layers);
     context.log("");
     partLines(profile).forEach((line) => context.log(line));
+    if (profile.parts.agrees !== true) console.error(`warning: ${verdict(profile.parts, profile.steps)}`);
     if (json !== undefined) {
       await writeTextAtomic(json, JSON.stringify({ ...about, ...profile }, null, 2) + "\n");
     }
@@ -139,7 +140,8 @@ async function profileNetwork(
       kernels_ms: rounded(parts.kernels_ms),
       gaps_ms: rounded(parts.gaps_ms),
       whole_ms: rounded(parts.whole_ms),
-      agrees: Math.abs(parts.difference) <= AGREEMENT,
+      difference: rounded(parts.difference),
+      agrees: parts.agrees,
       usual_ms: rounded(usual.wall_ms),
       host_ms: rounded(host_ms),
       trace: trace ?? null,

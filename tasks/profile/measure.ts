@@ -28,14 +28,22 @@ export interface Measurement {
   readonly deviceStart: number;
   /** milliseconds from the first dispatch's begin to when the host knew that all was done, by the host's clock */
   readonly whole: number;
+  /** milliseconds by which the host can learn late that all was done: its wait on an idle device */
+  readonly lateness: number;
   /** milliseconds of a step as it usually runs, by the host's clock, and of its recording */
   readonly usual: { readonly wall: number; readonly host: number };
 }
 
-/** Milliseconds that the steps should take together: a wait for the device is off by up to 10. */
+/** Milliseconds that the steps should take together: the wait for the device is late by up to 10. */
 const LONG_ENOUGH = 1000;
 const LEAST_STEPS = 3;
-const MOST_STEPS = 50;
+const MOST_STEPS = 1000;
+
+/** Waits until all that was submitted is done; when the host learnt it. Deno looks every 10 ms. */
+async function whenDone(): Promise<number> {
+  await backendInternals().device.queue.onSubmittedWorkDone();
+  return performance.now();
+}
 
 /**
  * Measures a step, which must not read anything back.
@@ -48,10 +56,9 @@ export async function measureSteps(
   steps: number | undefined,
   signal: AbortSignal,
 ): Promise<Measurement> {
-  const { queue } = backendInternals().device;
   const run = async (count: number) => {
     submit();
-    await queue.onSubmittedWorkDone();
+    await whenDone();
     signal.throwIfAborted();
     const start = performance.now();
     let host = 0;
@@ -61,15 +68,22 @@ export async function measureSteps(
       submit(); // as reading the loss does
       host += performance.now() - begin;
     }
-    await queue.onSubmittedWorkDone();
-    return { wall: (performance.now() - start) / count, host: host / count };
+    return { wall: (await whenDone() - start) / count, host: host / count };
   };
   await run(1); // compiles
-  const [first, second] = [await run(1), await run(1)];
-  const wanted = Math.ceil(LONG_ENOUGH / Math.min(first.wall, second.wall));
-  const count = steps ?? Math.max(LEAST_STEPS, Math.min(MOST_STEPS, wanted));
-  const usual = await run(count);
-  return { ...await timeSteps(step, count, signal), usual };
+  let count = steps ?? LEAST_STEPS;
+  let usual = await run(count);
+  for (; steps === undefined; usual = await run(count)) { // a few steps are less than their wait makes believe
+    const wanted = Math.min(MOST_STEPS, Math.ceil(LONG_ENOUGH / usual.wall));
+    if (wanted <= 1.25 * count) break;
+    count = wanted;
+  }
+  let timed = await timeSteps(step, count, signal);
+  while (steps === undefined && count < MOST_STEPS && timed.whole < LONG_ENOUGH / 2) { // a slow moment chose few
+    count = Math.min(MOST_STEPS, Math.ceil(count * LONG_ENOUGH / timed.whole));
+    timed = await timeSteps(step, count, signal);
+  }
+  return { ...timed, usual };
 }
 
 /** Each step is one submission: the host records the next one while the device runs it. */
@@ -78,7 +92,6 @@ async function timeSteps(
   count: number,
   signal: AbortSignal,
 ): Promise<Omit<Measurement, "usual">> {
-  const { queue } = backendInternals().device;
   const session = startTiming();
   const trace = traceScopes();
   try {
@@ -93,11 +106,12 @@ async function timeSteps(
       const submitting = performance.now() - submitted;
       steps.push({ from, to: session.count, recording: submitted - begin, submitted, submitting });
     }
-    await queue.onSubmittedWorkDone();
-    const end = performance.now();
+    const end = await whenDone();
     const records = await session.finish();
     const deviceStart = await session.hostStart();
-    return { records, steps, slices: trace.slices, deviceStart, whole: end - deviceStart };
+    const idle = performance.now();
+    const lateness = await whenDone() - idle;
+    return { records, steps, slices: trace.slices, deviceStart, whole: end - deviceStart, lateness };
   } catch (error) {
     session.cancel();
     throw error;

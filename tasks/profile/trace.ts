@@ -81,13 +81,13 @@ function argumentsOf(record: DispatchRecord): Record<string, unknown> {
  * a time: where passes overlap, the later one is drawn from the end of the earlier.
  */
 function deviceEvents(records: readonly DispatchRecord[], startNs: number): TraceEvent[] {
-  const events: TraceEvent[] = [];
-  const open: { name: string; start: number }[] = [];
+  const events: TraceEvent[] = []; // parents before children: a layer takes its place when it is opened
+  const open: { name: string; start: number; place: number }[] = [];
   let end = startNs;
   const closeTo = (depth: number) => {
     while (open.length > depth) {
-      const { name, start } = open.pop()!;
-      events.push(slice(DEVICE, name, "layer", start, end));
+      const { name, start, place } = open.pop()!;
+      events[place] = slice(DEVICE, name, "layer", start, end);
     }
   };
   for (const record of records) {
@@ -96,7 +96,7 @@ function deviceEvents(records: readonly DispatchRecord[], startNs: number): Trac
     let common = 0;
     while (common < open.length && open[common].name === path[common]) common++;
     closeTo(common);
-    path.slice(common).forEach((name) => open.push({ name, start }));
+    path.slice(common).forEach((name) => open.push({ name, start, place: events.length++ }));
     end = Math.max(start, startNs + record.start + record.ns);
     events.push(slice(DEVICE, record.name, record.kind, start, end, argumentsOf(record)));
   }
@@ -107,7 +107,7 @@ function deviceEvents(records: readonly DispatchRecord[], startNs: number): Trac
 /** The host's lane: its stays in steps and layers, and the submissions. */
 function hostEvents({ slices, steps }: Measurement, ns: (milliseconds: number) => number): TraceEvent[] {
   return [
-    ...slices.map(({ path, backward, start, end }) => {
+    ...slices.toSorted((a, b) => a.path.length - b.path.length).map(({ path, backward, start, end }) => {
       const layer = path.length > 1;
       const name = layer && backward ? `${path.at(-1)} (backward)` : path.at(-1)!;
       return slice(HOST, name, layer ? "layer" : "step", ns(start), ns(end));
@@ -129,7 +129,7 @@ export function toTrace(measured: Measurement, about: Record<string, unknown>): 
   const events = [
     ...hostEvents(measured, ns),
     ...deviceEvents(records, ns(deviceStart)),
-  ].sort((a, b) => a.ts! - b.ts! || b.dur! - a.dur!); // parents before children
+  ].sort((a, b) => a.ts! - b.ts! || b.dur! - a.dur!); // stable: of equals the parent stays first
   return {
     traceEvents: [
       named("process_name", 0, "Fervid"),
