@@ -67,7 +67,16 @@ Deno.test("tune keeps its choices, and bench uses them", async () => {
       /^conv2d_bwd_filter +resnet50 conv5 reduce +[\d.]+ +[\d.]+ +[\d.]+x +[\d.]+ GF\/s/m,
     );
     const file = JSON.parse(await Deno.readTextFile(json));
-    assertEquals(Object.keys(file), ["adapter", "peak_gflops", "bandwidth_gbs", "results"]);
+    assertEquals(Object.keys(file), [
+      "adapter",
+      "peak_gflops",
+      "bandwidth_gbs",
+      "versions",
+      "date",
+      "finished",
+      "results",
+    ]);
+    assertEquals(file.finished, true);
     assert(file.peak_gflops > 0 && file.bandwidth_gbs > 0);
     assertEquals(Object.keys(file.results[0]).sort(), [
       "case",

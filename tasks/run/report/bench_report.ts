@@ -5,17 +5,10 @@
  */
 import * as Plot from "@observablehq/plot";
 import type { BenchResult } from "../../../kernels/runtime/bench_case.ts";
-import type { AdapterRecord } from "../../../kernels/runtime/device.ts";
-import { type Html, renderPage, table, titled } from "./html.ts";
+import { type Change, changeText, LEAST_CHANGE, tally } from "../../bench/compare.ts";
+import type { BenchFile, FileResult } from "../../bench/file.ts";
+import { type Html, renderPage, type Section, table, titled } from "./html.ts";
 import { draw } from "./plot.ts";
-
-/** The file that the bench writes. */
-export interface BenchFile {
-  readonly adapter: AdapterRecord;
-  readonly peak_gflops: number;
-  readonly bandwidth_gbs: number;
-  readonly results: readonly BenchResult[];
-}
 
 /** A case's ratio of medians, and the quartiles of the rounds' ratios. */
 interface Ratio {
@@ -40,21 +33,31 @@ function ratioOf({ case: name, ratio, samples: { ours, stock } }: BenchResult): 
 }
 
 /** The bench as HTML. */
-export function renderBenchReport({ adapter, peak_gflops, bandwidth_gbs, results }: BenchFile): Html {
+export function renderBenchReport(file: BenchFile): Html {
+  const { adapter, peak_gflops, bandwidth_gbs, versions, date, finished, results } = file;
   const byOp = Map.groupBy(results, ({ op }) => op);
   const faster = results.filter(({ ratio }) => ratio > 1).length;
+  const changes = file.compared_with && tally(results.map(({ change }) => change));
   return renderPage({
     title: "Bench: Fervid's kernels and stock TensorFlow.js",
     subtitle: `Measured in turns in one process on ${adapter.description}.`,
-    conclusion: `Ours is faster in ${faster} of ${results.length} cases; geometric mean of the ratios ${
-      geometricMean(results.map(({ ratio }) => ratio)).toPrecision(3)
-    }.`,
+    conclusion:
+      `Ours is faster in ${faster} of ${results.length} cases; geometric mean of the ratios ${
+        geometricMean(results.map(({ ratio }) => ratio)).toPrecision(3)
+      }.` +
+      (changes
+        ? ` Since ${file.compared_with!.file}: ${changes.regression} slower, ${changes.gain} faster.`
+        : ""),
+    ...(finished === false ? { warning: "The bench was stopped before its end: cases are missing." } : {}),
     facts: [
       ["adapter", adapter.description + (adapter.software ? " (software: no GPU)" : "")],
       ["peak", `${peak_gflops.toPrecision(3)} GFLOP/s, measured`],
       ["copy bandwidth", `${bandwidth_gbs.toPrecision(3)} GB/s, measured`],
+      ...(versions ? [["versions", `Deno ${versions.deno}, TensorFlow.js ${versions.tfjs}`] as const] : []),
+      ...(date === undefined ? [] : [["begun", date] as const]),
     ],
     sections: [
+      changeSection(file),
       {
         title: "How many times faster",
         note:
@@ -75,10 +78,86 @@ export function renderBenchReport({ adapter, peak_gflops, bandwidth_gbs, results
             { title: "case", text: true },
             ...["ours ms", "stock ms", "ratio", "GFLOP/s", "% of roofline", "dispatches", "stock's", "rounds"]
               .map((title) => ({ title })),
+            ...(changes ? [{ title: "since" }] : []),
           ],
-          results.map(cellsOf),
+          results.map((result) => [...cellsOf(result), ...(changes ? [changeText(result.change)] : [])]),
         ),
       },
+    ],
+  });
+}
+
+type Changed = FileResult & { readonly change: Change };
+
+/** What is slower or faster than in an earlier run. */
+function changeSection({ compared_with: earlier, results }: BenchFile): Section | null {
+  if (earlier === undefined) return null;
+  const known = results.filter((result): result is Changed => result.change !== undefined);
+  const changed = known.filter(({ change }) => change.verdict !== "same")
+    .sort((a, b) => b.change.change - a.change.change);
+  const { same, new: added } = tally(results.map(({ change }) => change));
+  return {
+    title: "Since an earlier run",
+    note:
+      `Compared with ${earlier.file}${
+        earlier.date === null ? "" : `, begun ${earlier.date}`
+      }: ours's time in ` +
+      "units of stock's of the same round, so that what else the machine does cancels out. A change counts beyond " +
+      `${
+        100 * LEAST_CHANGE
+      } % and beyond twice the spread of the rounds of both runs; the grey bar is what it had to ` +
+      `exceed. ${same} cases are the same within that, ${added} are new.`,
+    body: changed.length === 0
+      ? "<p>Nothing has changed beyond the noise.</p>"
+      : changeChart(changed) + table(
+        ["op", "case", "change", "was, ms", "is, ms"].map((title, c) => ({ title, text: c === 1 })),
+        changed.map(({ op, case: name, change, ours_ms }) => [
+          op,
+          name,
+          changeText(change),
+          change.old_ms.toPrecision(3),
+          ours_ms.toPrecision(3),
+        ]),
+      ),
+  };
+}
+
+/** The changes that count, the slower ones first. */
+function changeChart(changed: readonly Changed[]): Html {
+  const rows = changed.map(({ op, case: name, change }) => ({
+    name: `${op} ${name}`,
+    times: 1 + change.change,
+    low: 1 / (1 + change.noise),
+    high: 1 + change.noise,
+    slower: change.verdict === "regression",
+    text: changeText(change),
+  }));
+  const ends = rows.flatMap(({ times, low, high }) => [times, low, high]);
+  type Row = typeof rows[number];
+  return draw("Changes of ours's time since the earlier run", {
+    width: 960,
+    height: 70 + 22 * rows.length,
+    marginLeft: 20 + 7 * Math.max(...rows.map(({ name }) => name.length)),
+    marginRight: 180,
+    x: {
+      type: "log",
+      domain: [0.95 * Math.min(...ends), 1.05 * Math.max(...ends)],
+      label: "time, new / old (right of 1: slower)",
+      grid: true,
+      tickFormat: "~g",
+    },
+    y: { label: null, domain: rows.map(({ name }) => name), tickSize: 0 },
+    marks: [
+      Plot.barX(rows, { x1: "low", x2: "high", y: "name", fill: "#ddd", insetTop: 6, insetBottom: 6 }),
+      Plot.ruleX([1], { stroke: "#1a1a1a" }),
+      Plot.dot(rows, {
+        x: "times",
+        y: "name",
+        r: 4.5,
+        symbol: ({ slower }: Row) => slower ? "triangle" : "circle",
+        fill: ({ slower }: Row) => slower ? "#d55e00" : "#0072b2",
+      }),
+      Plot.text(rows, { frameAnchor: "right", y: "name", dx: 175, textAnchor: "end", text: "text" }),
     ],
   });
 }

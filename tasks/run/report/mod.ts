@@ -3,8 +3,9 @@
  *
  * @module
  */
+import type { BenchFile } from "../../bench/file.ts";
 import { UserError } from "../cli.ts";
-import { type BenchFile, renderBenchReport } from "./bench_report.ts";
+import { renderBenchReport } from "./bench_report.ts";
 import type { Html } from "./html.ts";
 import { readRunReport } from "./read_run.ts";
 import { renderRunReport } from "./run_report.ts";
