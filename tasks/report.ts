@@ -24,7 +24,11 @@ const command = defineCommand({
         "the page (default: report.html beside a record or tables, else the file's name with .html)",
     },
   },
-  examples: ["deno task report out/demo/record.json", "deno task report out/bench.json --out bench.html"],
+  examples: [
+    "deno task report out/demo/record.json",
+    "deno task report out/bench.json --out bench.html",
+    "deno task report out/profile.json",
+  ],
 });
 
 /** Where the page goes unless it is said. */

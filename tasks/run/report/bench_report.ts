@@ -75,12 +75,22 @@ export function renderBenchReport(file: BenchFile): Html {
         body: table(
           [
             { title: "op" },
-            { title: "case", text: true },
-            ...["ours ms", "stock ms", "ratio", "GFLOP/s", "% of roofline", "dispatches", "stock's", "rounds"]
+            { title: "case", text: true, nowrap: true },
+            ...[
+              "ours ms",
+              "stock ms",
+              "ratio",
+              "GFLOP/s",
+              "% of roofline",
+              "dispatches",
+              "of stock",
+              "rounds",
+            ]
               .map((title) => ({ title })),
             ...(changes ? [{ title: "since" }] : []),
           ],
           results.map((result) => [...cellsOf(result), ...(changes ? [changeText(result.change)] : [])]),
+          { dense: true },
         ),
       },
     ],
@@ -136,7 +146,7 @@ function changeChart(changed: readonly Changed[]): Html {
   type Row = typeof rows[number];
   return draw("Changes of ours's time since the earlier run", {
     width: 960,
-    height: 70 + 22 * rows.length,
+    height: 85 + 22 * rows.length,
     marginLeft: 20 + 7 * Math.max(...rows.map(({ name }) => name.length)),
     marginRight: 180,
     x: {
@@ -191,7 +201,7 @@ function ratioChart(op: string, ratios: readonly Ratio[], all: readonly BenchRes
   const longest = Math.max(...all.map((result) => result.case.length));
   return draw(`Ratio of stock's time to ours: ${op}`, {
     width: 960,
-    height: 50 + 22 * ratios.length,
+    height: 85 + 22 * ratios.length,
     marginLeft: 20 + 7 * longest,
     marginRight: 60,
     x: {

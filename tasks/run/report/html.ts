@@ -68,8 +68,12 @@ export interface Column {
   readonly foreign?: boolean;
 }
 
-/** A table; cells are texts. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): Html {
+/** A table; cells are texts. A dense one is smaller: many columns side by side. */
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  { dense = false } = {},
+): Html {
   const classOf = ({ text, nowrap, foreign }: Column) => {
     const names = [text ? "text" : "", text && !nowrap ? "prose" : "", foreign ? "foreign" : ""].filter((
       name,
@@ -81,7 +85,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       cells.map((cell, c) => `<${tag}${classOf(columns[c])}>${escapeHtml(cell)}</${tag}>`).join("")
     }</tr>`;
   const head = line("th", columns.map(({ title }) => title));
-  return `<div class="wide"><table><thead>${head}</thead><tbody>${
+  return `<div class="wide"><table${dense ? ' class="dense"' : ""}><thead>${head}</thead><tbody>${
     rows.map((row) => line("td", row)).join("\n")
   }</tbody></table></div>`;
 }
@@ -113,6 +117,7 @@ h3 { font-size: 1em; margin: 1em 0 .2em; } .subtitle { color: #444; margin: .2em
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .4em 0; font-variant-numeric: tabular-nums; }
 td, th { padding: .22em .8em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; }
 td:first-child, th:first-child, .text { text-align: left; } td.prose { white-space: normal; } .foreign { color: #6a6a6a; font-style: italic; }
+.dense { font-size: .8em; } .dense td, .dense th { padding: .2em .55em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; font-size: .93em; } dt { color: #5a5a5a; } dd { margin: 0; overflow-wrap: anywhere; }
 figure, svg { margin: 0; max-width: 100%; break-inside: avoid; } .charts { display: flex; flex-wrap: wrap; gap: 1.2em; align-items: flex-start; }
 .frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(225px, 1fr)); gap: 1em; }

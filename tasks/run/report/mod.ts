@@ -7,12 +7,13 @@ import type { BenchFile } from "../../bench/file.ts";
 import { UserError } from "../cli.ts";
 import { renderBenchReport } from "./bench_report.ts";
 import type { Html } from "./html.ts";
+import { type ProfileFile, renderProfileReport } from "./profile_report.ts";
 import { readRunReport } from "./read_run.ts";
 import { renderRunReport } from "./run_report.ts";
 import { renderTablesReport, type TablesFile } from "./tables_report.ts";
 
 /** Kinds of files that have a report. */
-export type ReportKind = "run" | "tables" | "bench";
+export type ReportKind = "run" | "tables" | "bench" | "profile";
 
 /** What a file holds, by what it says of itself. */
 function kindOf(content: unknown): ReportKind | undefined {
@@ -20,6 +21,7 @@ function kindOf(content: unknown): ReportKind | undefined {
   if ("format" in content && content.format === "fervid-record") return "run";
   if ("format" in content && content.format === "fervid-tables") return "tables";
   if ("results" in content && "peak_gflops" in content) return "bench";
+  if ("parts" in content && "kernels" in content && "layers" in content) return "profile";
   return undefined;
 }
 
@@ -41,8 +43,9 @@ export async function renderFile(path: string): Promise<{ kind: ReportKind; html
   if (kind === "run") return { kind, html: await renderRunReport(await readRunReport(path)) };
   if (kind === "tables") return { kind, html: renderTablesReport(content as TablesFile) };
   if (kind === "bench") return { kind, html: renderBenchReport(content as BenchFile) };
+  if (kind === "profile") return { kind, html: renderProfileReport(content as ProfileFile) };
   throw new UserError(
     `Cannot report ${path}: it says of itself nothing that is known; expected a record.json (train, demo, pretrain, replay), ` +
-      `a tables.json (reproduce) or the JSON of bench`,
+      `a tables.json (reproduce) the JSON of bench, or that of a network's profile`,
   );
 }
