@@ -80,16 +80,14 @@ export function renderBenchReport(file: BenchFile): Html {
               "ours ms",
               "stock ms",
               "ratio",
+              ...(changes ? ["since"] : []),
               "GFLOP/s",
               "% of roofline",
-              "dispatches",
-              "of stock",
+              "dispatches / stock's",
               "rounds",
-            ]
-              .map((title) => ({ title })),
-            ...(changes ? [{ title: "since" }] : []),
+            ].map((title) => ({ title })),
           ],
-          results.map((result) => [...cellsOf(result), ...(changes ? [changeText(result.change)] : [])]),
+          results.map((result) => cellsOf(result, changes !== undefined)),
           { dense: true },
         ),
       },
@@ -176,7 +174,7 @@ function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-function cellsOf(result: BenchResult): string[] {
+function cellsOf(result: FileResult, since: boolean): string[] {
   const { op, ours_ms, stock_ms, ratio, gflops, percent_of_roofline, dispatches, samples } = result;
   return [
     op,
@@ -184,10 +182,10 @@ function cellsOf(result: BenchResult): string[] {
     ours_ms.toPrecision(3),
     stock_ms.toPrecision(3),
     `${ratio.toPrecision(3)}x`,
+    ...(since ? [changeText(result.change)] : []),
     gflops === null ? "–" : gflops.toPrecision(3),
     percent_of_roofline === null ? "–" : percent_of_roofline.toFixed(1),
-    String(dispatches.ours),
-    String(dispatches.stock),
+    `${dispatches.ours} / ${dispatches.stock}`,
     String(samples.ours.length),
   ];
 }

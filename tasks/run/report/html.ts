@@ -117,7 +117,7 @@ h3 { font-size: 1em; margin: 1em 0 .2em; } .subtitle { color: #444; margin: .2em
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .4em 0; font-variant-numeric: tabular-nums; }
 td, th { padding: .22em .8em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; }
 td:first-child, th:first-child, .text { text-align: left; } td.prose { white-space: normal; } .foreign { color: #6a6a6a; font-style: italic; }
-.dense { font-size: .8em; } .dense td, .dense th { padding: .2em .55em; }
+.dense { font-size: .75em; } .dense td, .dense th { padding: .2em .5em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; font-size: .93em; } dt { color: #5a5a5a; } dd { margin: 0; overflow-wrap: anywhere; }
 figure, svg { margin: 0; max-width: 100%; break-inside: avoid; } .charts { display: flex; flex-wrap: wrap; gap: 1.2em; align-items: flex-start; }
 .frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(225px, 1fr)); gap: 1em; }

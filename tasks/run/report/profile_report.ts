@@ -125,7 +125,7 @@ function partsTable({ parts, dispatches, host_ms, usual, steps }: ProfileFile): 
       row(
         "gaps between passes",
         parts.gaps_ms,
-        `${(1000 * parts.median_gap_ms).toFixed(1)} µs in the middle`,
+        `median ${(1000 * parts.median_gap_ms).toFixed(1)} µs`,
       ),
       row("waits between steps", parts.waits_ms, "the device waits for the host"),
       row("sum of the parts", sum_ms, ""),
