@@ -14,8 +14,13 @@ const { document } = parseHTML("<!DOCTYPE html><html><body></body></html>") as u
 };
 
 const FONT = "DejaVu Sans, Verdana, Arial, sans-serif";
-const WIDTH = 1100;
-const LEFT = 680;
+/** Pixels of the roofline, and of the column right of it where its kernels are named. */
+const LEFT = 900;
+const LABELS = 270;
+/** Of the panel of kernels that only move data. */
+const RIGHT = 480;
+const WIDTH = LEFT + RIGHT;
+const CHARACTER = 7; // its width, about
 const TITLE = 64;
 const HEIGHT = 560;
 const INK = "#222";
@@ -23,7 +28,7 @@ const ROOF = "#b5403a";
 const DOT = "#3366a8";
 
 /** A kernel, or what a layer has of it. */
-interface Point {
+export interface Point {
   readonly name: string;
   /** floating-point operations for each byte */
   readonly intensity: number;
@@ -36,6 +41,8 @@ interface Point {
 export interface RooflineAbout {
   readonly adapter: string;
   readonly title: string;
+  /** that the records are of */
+  readonly steps: number;
 }
 
 const shortName = (name: string) => name.replace(/^.*\//, "").replace(/\.wgsl/, "");
@@ -49,8 +56,13 @@ export function pointsOf(rows: readonly ProfileRow[]): Point[] {
   );
 }
 
-/** The same, layer by layer. */
-function layerPoints(records: readonly DispatchRecord[]): Point[] {
+/** The greatest speed at so many operations for each byte, in GFLOP/s. */
+export function roofAt(intensity: number, { gflops, bandwidth }: Peaks): number {
+  return Math.min(gflops, intensity * bandwidth);
+}
+
+/** The same, layer by layer, of records of so many steps. */
+export function layerPoints(records: readonly DispatchRecord[], steps: number): Point[] {
   const groups = Map.groupBy(records, (record) => `${record.name} ${layerOf(record)}`);
   return [...groups.values()].flatMap((group) => {
     const sum = (value: (record: DispatchRecord) => number) =>
@@ -61,14 +73,14 @@ function layerPoints(records: readonly DispatchRecord[]): Point[] {
       sum(({ ns }) => ns),
     ];
     if (flops === 0 || bytes === 0) return [];
-    return [{ name: shortName(group[0].name), intensity: flops / bytes, gflops: flops / ns, ms: ns / 1e6 }];
+    const name = shortName(group[0].name);
+    return [{ name, intensity: flops / bytes, gflops: flops / ns, ms: ns / 1e6 / steps }];
   });
 }
 
 /** What is used of linkedom's element. */
 interface Drawing {
   readonly outerHTML: string;
-  insertAdjacentHTML(position: "beforeend", html: string): void;
   setAttribute(name: string, value: string): void;
 }
 
@@ -102,45 +114,36 @@ function spread(wanted: readonly number[], apart: number, lowest: number): numbe
 
 const escape = (text: string) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 
-function roofPanel(
-  kernels: readonly Point[],
-  layers: readonly Point[],
-  { gflops: peak, bandwidth }: Peaks,
-): string {
+function roofPanel(kernels: readonly Point[], layers: readonly Point[], peaks: Peaks): string {
+  const { gflops: peak, bandwidth } = peaks;
   const all = [...kernels, ...layers];
   const ridge = peak / bandwidth;
   const low = Math.min(0.25, ...all.map(({ intensity }) => intensity)) / 1.5;
-  const high = Math.max(4 * ridge, ...all.map(({ intensity }) => intensity)) * 6; // room for labels
+  const high = Math.max(4 * ridge, ...all.map(({ intensity }) => intensity)) * 1.5;
   const least = Math.min(low * bandwidth, ...all.map(({ gflops }) => gflops)) / 1.5;
   const most = Math.max(peak, ...all.map(({ gflops }) => gflops)) * 1.8;
-  const roof = [low, ridge, high].map((x) => ({ x, y: Math.min(peak, x * bandwidth) }));
-  const longest = Math.max(...kernels.map(({ ms }) => ms));
+  const roof = [low, ridge, high].map((x) => ({ x, y: roofAt(x, peaks) }));
+  const longest = Math.max(...all.map(({ ms }) => ms));
   const { node, scale } = plotOf({
     width: LEFT,
     height: HEIGHT,
     marginLeft: 60,
+    marginRight: LABELS,
     marginBottom: 48,
     x: {
       type: "log",
       domain: [low, high],
       label: "operations for each byte moved (FLOP / byte)",
+      labelAnchor: "center",
       grid: true,
       tickFormat: "~g",
     },
     y: { type: "log", domain: [least, most], label: "speed (GFLOP/s)", grid: true, tickFormat: "~g" },
-    r: { type: "sqrt", domain: [0, longest], range: [3, 16] },
+    r: { type: "sqrt", domain: [0, longest], range: [2, 16] },
     marks: [
       Plot.areaY(roof, { x: "x", y1: least, y2: "y", fill: ROOF, fillOpacity: 0.05 }),
       Plot.line(roof, { x: "x", y: "y", stroke: ROOF, strokeWidth: 2.5 }),
-      Plot.dot(layers, { x: "intensity", y: "gflops", r: () => 0, stroke: DOT, strokeOpacity: 0 }),
-      Plot.dot(layers, {
-        x: "intensity",
-        y: "gflops",
-        fill: DOT,
-        fillOpacity: 0.25,
-        symbol: "circle",
-        r: "ms",
-      }),
+      Plot.dot(layers, { x: "intensity", y: "gflops", fill: DOT, fillOpacity: 0.25, r: "ms" }),
       Plot.dot(kernels, {
         x: "intensity",
         y: "gflops",
@@ -157,10 +160,9 @@ function roofPanel(
     }" text-anchor="end" fill="${ROOF}" font-weight="bold">` +
     `compute peak ${peak.toFixed(1)} GFLOP/s</text>`,
     slopedLabel(scale, low, ridge, bandwidth),
-    ...kernelLabels(kernels, scale, peak),
+    ...kernelLabels(kernels, scale, peaks),
   ];
-  node.insertAdjacentHTML("beforeend", texts.join(""));
-  return markup(node, 0);
+  return markup(node, 0, texts.join(""));
 }
 
 function slopedLabel(
@@ -177,22 +179,27 @@ function slopedLabel(
     `font-weight="bold">memory ${bandwidth.toFixed(1)} GB/s</text>`;
 }
 
+/** Names in a column right of the frame, each with a line to its dot. */
 function kernelLabels(
   kernels: readonly Point[],
   scale: (name: "x" | "y", value: number) => number,
-  peak: number,
+  peaks: Peaks,
 ): string[] {
   const [xs, ys] = [kernels.map((k) => scale("x", k.intensity)), kernels.map((k) => scale("y", k.gflops))];
-  const x = Math.max(...xs) + 34;
-  const placed = spread(ys, 30, HEIGHT - 80);
-  return kernels.flatMap(({ name, gflops, ms }, i) => [
-    `<path d="M${xs[i]},${ys[i]}L${x - 4},${placed[i]}" stroke="#999" stroke-width="0.8" fill="none"/>`,
-    `<text x="${x}" y="${placed[i] + 1}" fill="${INK}" stroke="white" stroke-width="3" paint-order="stroke">${
-      escape(name)
-    }</text>`,
-    `<text x="${x}" y="${placed[i] + 14}" fill="#666" font-size="10.5">${gflops.toPrecision(3)} GFLOP/s, ${
-      (100 * gflops / peak).toFixed(0)
-    } % of peak, ${ms.toPrecision(3)} ms</text>`,
+  const frame = LEFT - LABELS;
+  const x = frame + 22;
+  const placed = spread(ys, 32, HEIGHT - 80);
+  return kernels.flatMap(({ name, intensity, gflops, ms }, i) => [
+    `<path d="M${xs[i]},${ys[i]}L${frame + 4},${placed[i] + 4}H${
+      x - 4
+    }" stroke="${INK}" stroke-width="0.8" ` +
+    `stroke-opacity="0.6" fill="none"/>`,
+    `<text x="${x}" y="${placed[i] + 1}" text-anchor="start" fill="${INK}">${escape(name)}</text>`,
+    `<text x="${x}" y="${placed[i] + 14}" text-anchor="start" fill="#666" font-size="10.5">${
+      gflops.toPrecision(3)
+    } GFLOP/s, ${(100 * gflops / roofAt(intensity, peaks)).toFixed(0)} % of the roof, ${
+      ms.toPrecision(3)
+    } ms</text>`,
   ]);
 }
 
@@ -201,9 +208,9 @@ function memoryPanel(rows: readonly ProfileRow[], { bandwidth }: Peaks): string 
   const bars = rows.filter(({ gflops, gbs }) => gflops === null && gbs !== null).slice(0, 16)
     .map(({ name, gbs, total_ms }) => ({ name: shortName(name), gbs: gbs!, ms: total_ms }));
   const { node } = plotOf({
-    width: WIDTH - LEFT,
+    width: RIGHT,
     height: Math.min(HEIGHT, 100 + 30 * bars.length),
-    marginLeft: 190,
+    marginLeft: 20 + CHARACTER * Math.max(0, ...bars.map(({ name }) => name.length)),
     marginRight: 60,
     marginTop: 40,
     marginBottom: 48,
@@ -215,7 +222,7 @@ function memoryPanel(rows: readonly ProfileRow[], { bandwidth }: Peaks): string 
     },
     y: { domain: bars.map(({ name }) => name), label: null, tickSize: 0 },
     marks: [
-      Plot.barX(bars, { x: "gbs", y: "name", fill: DOT, fillOpacity: 0.8, inset: 3 }),
+      Plot.barX(bars, { x: "gbs", y: "name", fill: DOT, fillOpacity: 0.8, insetTop: 3, insetBottom: 3 }),
       Plot.text(bars, {
         x: "gbs",
         y: "name",
@@ -231,21 +238,25 @@ function memoryPanel(rows: readonly ProfileRow[], { bandwidth }: Peaks): string 
       Plot.text([bandwidth], {
         x: (value: number) => value,
         frameAnchor: "top",
+        textAnchor: "end",
+        dx: 6,
         dy: -14,
-        text: () => "memory",
+        text: () => `memory ${bandwidth.toFixed(1)} GB/s`,
         fill: ROOF,
         fontWeight: "bold",
       }),
     ],
   });
-  return markup(node, LEFT);
+  return markup(node, LEFT, "");
 }
 
-/** The plot's svg, moved to the right and below the title. */
-function markup(node: Drawing, x: number): string {
+/** The plot's svg with something drawn over it, moved to the right and below the title. */
+function markup(node: Drawing, x: number, over: string): string {
   node.setAttribute("x", String(x));
   node.setAttribute("y", String(TITLE));
-  return node.outerHTML;
+  const svg = node.outerHTML;
+  const end = svg.lastIndexOf("</svg>");
+  return svg.slice(0, end) + over + svg.slice(end);
 }
 
 /**
@@ -256,10 +267,10 @@ export function rooflineSvg(
   rows: readonly ProfileRow[],
   records: readonly DispatchRecord[],
   peaks: Peaks,
-  { adapter, title }: RooflineAbout,
+  { adapter, title, steps }: RooflineAbout,
 ): string {
   const kernels = pointsOf(rows);
-  const layers = layerPoints(records);
+  const layers = layerPoints(records, steps);
   const heading = (x: number, y: number, text: string, style: string) =>
     `<text x="${x}" y="${y}" ${style}>${escape(text)}</text>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT + TITLE + 34}" ` +

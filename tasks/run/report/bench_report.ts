@@ -75,7 +75,7 @@ export function renderBenchReport(file: BenchFile): Html {
         body: table(
           [
             { title: "op" },
-            { title: "case", text: true, nowrap: true },
+            { title: "case", text: true, nowrap: changes === undefined },
             ...[
               "ours ms",
               "stock ms",
