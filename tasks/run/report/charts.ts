@@ -37,7 +37,7 @@ export function learningCurves(curves: readonly Curve[]): Html {
       color: { domain: names, range: colours },
       symbol: { domain: names, range: symbols, legend: true },
       marks: [
-        Plot.lineY(points, { x: "epoch", y, stroke: "name" }),
+        Plot.lineY(points, { x: "epoch", y, stroke: "name", z: "name" }),
         Plot.dot(points, { x: "epoch", y, fill: "name", stroke: "name", symbol: "name", r: 3.5 }),
       ],
     });

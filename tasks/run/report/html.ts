@@ -115,7 +115,7 @@ h3 { font-size: 1em; margin: 1em 0 .2em; } .subtitle { color: #444; margin: .2em
 .conclusion { background: #eef3f8; padding: .6em 1em; border-left: 4px solid #0072b2; }
 .warning { background: #fdf0e6; padding: .6em 1em; border-left: 4px solid #d55e00; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .4em 0; font-variant-numeric: tabular-nums; }
-td, th { padding: .22em .8em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; }
+td, th { padding: .22em .6em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; }
 td:first-child, th:first-child, .text { text-align: left; } td.prose { white-space: normal; } .foreign { color: #6a6a6a; font-style: italic; }
 .dense { font-size: .75em; } .dense td, .dense th { padding: .2em .5em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; font-size: .93em; } dt { color: #5a5a5a; } dd { margin: 0; overflow-wrap: anywhere; }
