@@ -114,8 +114,8 @@ h3 { font-size: 1em; margin: 1em 0 .2em; } .subtitle { color: #444; margin: .2em
 .note { color: #444; max-width: 52em; margin: .3em 0 .8em; font-size: .93em; }
 .conclusion { background: #eef3f8; padding: .6em 1em; border-left: 4px solid #0072b2; }
 .warning { background: #fdf0e6; padding: .6em 1em; border-left: 4px solid #d55e00; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; margin: .4em 0; font-variant-numeric: tabular-nums; }
-td, th { padding: .22em .6em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin: .4em 0; font-size: .93em; font-variant-numeric: tabular-nums; }
+td, th { padding: .22em .6em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; } thead th { border-bottom: 2px solid #888; white-space: normal; vertical-align: bottom; }
 td:first-child, th:first-child, .text { text-align: left; } td.prose { white-space: normal; } .foreign { color: #6a6a6a; font-style: italic; }
 .dense { font-size: .75em; } .dense td, .dense th { padding: .2em .5em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; font-size: .93em; } dt { color: #5a5a5a; } dd { margin: 0; overflow-wrap: anywhere; }
@@ -133,6 +133,7 @@ footer { margin-top: 3em; color: #5a5a5a; font-size: .85em; border-top: 1px soli
 @page { margin: 14mm; }
 @media print {
   body { margin: 0; max-width: none; font-size: 12px; } h2, h3 { break-after: avoid; } details { display: none; }
+  .wide { overflow: visible; } table { font-size: .8em; } .dense { font-size: .65em; } tr { break-inside: avoid; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }`;
 

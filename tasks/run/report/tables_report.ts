@@ -122,7 +122,7 @@ function spreadChart(title: string, rows: readonly TableRow[]): Html {
   const longest = Math.max(...rows.map(({ name }) => name.length));
   return draw(`Scores of ${title}`, {
     width: 860,
-    height: 60 + 26 * rows.length,
+    height: 85 + 26 * rows.length,
     marginLeft: 20 + 7 * longest,
     x: { label: "score", domain: [0, 1], grid: true },
     y: { label: null, domain: rows.map(({ name }) => name), tickSize: 0 },
