@@ -70,7 +70,7 @@ export function fileText(content: BenchFile): string {
   }));
   const text = JSON.stringify({ ...content, results }, null, 2);
   // A list of numbers on one line: a diff of two files is read case by case.
-  return text.replace(/\[[-\d.e,\s]+\]/g, (list) => list.replace(/\s+/g, " ")) + "\n";
+  return text.replace(/\[[-\d.e,\s]+\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", ")) + "\n";
 }
 
 /**

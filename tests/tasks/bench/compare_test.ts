@@ -58,6 +58,12 @@ function fileOf(results: readonly FileResult[], description: string): string {
   return fileText({ adapter, peak_gflops: 1, bandwidth_gbs: 1, results });
 }
 
+Deno.test("the file: five digits, a case's samples on one line", () => {
+  const text = fileOf([result(1 / 3, 0.1)], "another");
+  assertMatch(text, /^ +"ours": \[0\.33333, 0\.36839, [\d., ]+\],$/m);
+  assertEquals(JSON.parse(text).results[0].samples.stock, [10, 10, 10, 10, 10]);
+});
+
 Deno.test("bench --compare: a slower case, another adapter, and what is no file of a bench", async () => {
   const folder = await Deno.makeTempDir();
   try {
