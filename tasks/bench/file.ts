@@ -69,8 +69,8 @@ export function fileText(content: BenchFile): string {
     samples: { ours: short(result.samples.ours), stock: short(result.samples.stock) },
   }));
   const text = JSON.stringify({ ...content, results }, null, 2);
-  // A list of numbers on one line: a diff of two files is read case by case.
-  return text.replace(/\[[-\d.e,\s]+\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", ")) + "\n";
+  // A list of numbers on one line: a diff of two files is read case by case. No text has a line's end in it.
+  return text.replace(/\[\n[-\d.e,\s]+\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", ")) + "\n";
 }
 
 /**
