@@ -104,9 +104,12 @@ Deno.test("a network's step: its parts make up its whole; its trace has nested l
     }),
   );
   try {
-    const measured = await measureSteps(() => workload.step(), undefined, signal);
+    let measured = await measureSteps(() => workload.step(), undefined, signal);
+    for (let i = 0; i < 4 && summarize(measured, PEAKS).parts.agrees !== true; i++) { // another program was in between
+      measured = await measureSteps(() => workload.step(), undefined, signal);
+    }
     const { parts, dispatches } = summarize(measured, PEAKS);
-    assert(parts.agrees !== false, verdict(parts, measured.steps.length));
+    assert(parts.agrees, verdict(parts, measured.steps.length));
     assert(parts.gaps_ms > 0 && parts.kernels_ms > 0);
     assert(Number.isInteger(dispatches.ours) && dispatches.ours > 300, `${dispatches.ours} a step`);
 
