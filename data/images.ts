@@ -1,12 +1,13 @@
 /**
- * Decoding, cropping and resizing of images, by sharp (libvips). A frame's pixels depend on its bytes, the size and
- * the crop alone: the same bits with and without the cache, in any order.
+ * Decoding of images, by sharp (libvips), cropping and resizing. A frame's pixels depend on its bytes, the size and the
+ * crop alone: the same bits with and without the cache, in any order, in any worker.
  *
  * @module
  */
 import sharp from "sharp";
 import { reasonOf } from "./aff_wild2/files.ts";
 import type { CropTransform } from "./augment.ts";
+import { type Region, resample } from "./resample.ts";
 
 /** Pixels beyond which an image is refused as a decompression bomb; a 4096x4096 photograph passes. */
 const MAX_PIXELS = 4096 * 4096;
@@ -21,19 +22,31 @@ export interface RgbImage {
   readonly pixels: Uint8Array;
 }
 
-/** An image that cannot be used. */
-export class ImageError extends Error {
+/** What is wrong with an image: the parts of an {@link ImageError}, which can be sent from a worker. */
+export interface ImageFault {
+  /** what failed */
+  readonly action: "decode" | "read";
   /** the file */
   readonly path: string;
   /** what is wrong with it, in words */
   readonly reason: string;
+  readonly wanted: string;
+}
 
-  /** @param action what failed: `decode` or `read` */
-  constructor(action: "decode" | "read", path: string, reason: string, wanted = "an image") {
+/** An image that cannot be used. */
+export class ImageError extends Error implements ImageFault {
+  readonly action: ImageFault["action"];
+  readonly path: string;
+  readonly reason: string;
+  readonly wanted: string;
+
+  constructor(action: ImageFault["action"], path: string, reason: string, wanted = "an image") {
     super(`Cannot ${action} ${path}: ${reason}; expected ${wanted}`);
     this.name = "ImageError";
+    this.action = action;
     this.path = path;
     this.reason = reason;
+    this.wanted = wanted;
   }
 }
 
@@ -76,19 +89,23 @@ function reasonIn(message: string): string {
 /**
  * Reads and decodes a file.
  *
+ * @param blocking reads without letting other work in between: in a worker, which has none, it costs less
  * @throws {ImageError} if the file is missing or unusable
  */
-export async function readImage(path: string): Promise<RgbImage> {
+export async function readImage(path: string, { blocking = false } = {}): Promise<RgbImage> {
   let bytes: Uint8Array;
   try {
-    const { isFile, size } = await Deno.stat(path);
-    if (!isFile) throw new Error("it is no file"); // reading from a pipe would wait for ever
-    if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_BYTES}`);
-    bytes = await Deno.readFile(path);
+    requireImageFile(blocking ? Deno.statSync(path) : await Deno.stat(path));
+    bytes = blocking ? Deno.readFileSync(path) : await Deno.readFile(path);
   } catch (error) {
     throw new ImageError("read", path, reasonOf(error, path));
   }
   return await decodeImage(bytes, path);
+}
+
+function requireImageFile({ isFile, size }: Deno.FileInfo): void {
+  if (!isFile) throw new Error("it is no file"); // reading from a pipe would wait for ever
+  if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_BYTES}`);
 }
 
 /**
@@ -97,22 +114,28 @@ export async function readImage(path: string): Promise<RgbImage> {
  * @param crop in fractions of the source; undefined = the whole image
  * @returns [size, size, 3] RGB bytes
  */
-export async function resizeImage(image: RgbImage, size: number, crop?: CropTransform): Promise<Uint8Array> {
+export function resizeImage(image: RgbImage, size: number, crop?: CropTransform): Uint8Array {
   const { width, height, pixels } = image;
   if (crop === undefined && width === size && height === size) return pixels;
-  let pipeline = sharp(pixels, { raw: { width, height, channels: 3 } });
-  if (crop !== undefined) {
-    const left = Math.min(width - 1, Math.round(crop.x * width));
-    const top = Math.min(height - 1, Math.round(crop.y * height));
-    pipeline = pipeline.extract({
-      left,
-      top,
-      width: Math.max(1, Math.min(width - left, Math.round(crop.width * width))),
-      height: Math.max(1, Math.min(height - top, Math.round(crop.height * height))),
-    });
-  }
-  pipeline = pipeline.resize(size, size, { fit: "fill", kernel: "cubic" });
-  if (crop?.flip) pipeline = pipeline.flop();
-  const data = await pipeline.raw().toBuffer();
-  return new Uint8Array(data.buffer, data.byteOffset, data.length);
+  return resample(
+    image,
+    regionOf(crop ?? { x: 0, y: 0, width: 1, height: 1 }, image),
+    size,
+    crop?.flip ?? false,
+  );
+}
+
+/** A crop in whole pixels, at least one. */
+function regionOf(
+  { x, y, ...crop }: Pick<CropTransform, "x" | "y" | "width" | "height">,
+  { width, height }: RgbImage,
+): Region {
+  const left = Math.min(width - 1, Math.round(x * width));
+  const top = Math.min(height - 1, Math.round(y * height));
+  return {
+    left,
+    top,
+    width: Math.max(1, Math.min(width - left, Math.round(crop.width * width))),
+    height: Math.max(1, Math.min(height - top, Math.round(crop.height * height))),
+  };
 }
