@@ -1,15 +1,17 @@
 /**
- * Turns samples into batches of normalised images. The next batches are decoded while the device works; the order
- * and every augmentation depend on the seed alone.
+ * Turns samples into batches of normalised images. The next batches are made while the device works, by workers or by
+ * the main thread; the order, every augmentation and every decision about a bad image depend on the seed and the files
+ * alone, whoever makes them and however far ahead.
  *
  * @module
  */
 import { imagePath, type Track, UNLABELLED } from "./aff_wild2/types.ts";
-import { type CropRanges, type CropTransform, drawCrop } from "./augment.ts";
+import { type CropRanges, drawCrop } from "./augment.ts";
 import type { BadImages } from "./bad_images.ts";
-import { ImageError, readImage, resizeImage, type RgbImage } from "./images.ts";
-import { type InputConvention, normalize } from "./input_convention.ts";
-import { Limit } from "./limit.ts";
+import { allDone, type RowFault, type RowImage } from "./image_rows.ts";
+import { ImageWorkers } from "./image_workers.ts";
+import { ImageError, type RgbImage } from "./images.ts";
+import type { InputConvention } from "./input_convention.ts";
 import { RandomStream } from "./random.ts";
 
 /** A frame (T = 1) or a window of frames. */
@@ -51,44 +53,52 @@ export interface LoaderOptions {
   readonly augmentation?: CropRanges;
   readonly seed: number;
   readonly epoch: number;
-  /** batches decoded ahead; 2 by default */
+  /** who makes the images; undefined: the main thread */
+  readonly workers?: ImageWorkers;
+  /** batches that are made ahead at most; 4 by default, or one more than there are workers */
   readonly prefetch?: number;
+  /** bytes that those may take; one batch is always made ahead, whatever it takes; 512 MiB by default */
+  readonly prefetchBytes?: number;
   readonly cache?: ImageCache;
   /** decides about images that cannot be used; undefined: each is an error */
   readonly badImages?: BadImages;
   readonly signal?: AbortSignal;
 }
 
-/**
- * Images under way at once, in all: enough for every core to have the next one at hand, few enough that memory stays
- * bounded however many frames a batch has.
- */
-const underway = new Limit(Math.max(8, 4 * navigator.hardwareConcurrency));
+/** What batches made ahead may take. */
+export const PREFETCH_BYTES = 1 << 29;
+const MAIN_THREAD = new ImageWorkers(0);
 
 /** Keeps decoded images until it is full; what came first stays, so a set that fits is decoded once. */
 export class ImageCache {
   readonly #images = new Map<string, RgbImage>();
   #bytesLeft: number;
+  #full = false;
 
   /** @param bytes that the pixels may take */
   constructor(bytes: number) {
     this.#bytesLeft = bytes;
   }
 
-  /**
-   * The decoded image of a file.
-   *
-   * @throws {ImageError} if it is missing or unusable
-   */
-  async read(path: string): Promise<RgbImage> {
-    const cached = this.#images.get(path);
-    if (cached !== undefined) return cached;
-    const image = await readImage(path);
-    if (image.pixels.length <= this.#bytesLeft && !this.#images.has(path)) {
-      this.#images.set(path, image);
-      this.#bytesLeft -= image.pixels.length;
+  /** Whether an image did not fit any more. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** The decoded image of a file, if it is kept. */
+  get(path: string): RgbImage | undefined {
+    return this.#images.get(path);
+  }
+
+  /** Keeps an image if there is room. */
+  put(path: string, image: RgbImage): void {
+    if (this.#images.has(path)) return;
+    if (image.pixels.length > this.#bytesLeft) {
+      this.#full = true;
+      return;
     }
-    return image;
+    this.#images.set(path, image);
+    this.#bytesLeft -= image.pixels.length;
   }
 }
 
@@ -99,7 +109,8 @@ export function epochOrder(count: number, seed: number, epoch: number): Int32Arr
 }
 
 /**
- * Yields the samples of `order` in batches, the last one shorter if need be.
+ * Yields the samples of `order` in batches, the last one shorter if need be. Nothing is under way any more once it has
+ * ended, also by an error, the signal, or a `break` of the loop over it.
  *
  * @throws {ImageError} if an image is missing or unusable and `badImages` does not leave it out; its path is named
  */
@@ -108,12 +119,15 @@ export async function* loadBatches(
   order: Int32Array,
   options: LoaderOptions,
 ): AsyncGenerator<Batch, void, void> {
-  const { batchSize, prefetch = 2, signal } = options;
-  const ahead: Promise<Batch>[] = [];
+  const { batchSize, signal, badImages } = options;
+  const depth = order.length === 0 ? 0 : prefetchDepth(source.get(order[0]), options);
+  const over = new AbortController();
+  const ahead: Promise<MadeBatch>[] = [];
   let next = 0;
   const fill = () => {
-    while (ahead.length <= prefetch && next < order.length && !signal?.aborted) {
-      const batch = makeBatch(source, order.slice(next, next + batchSize), options);
+    while (ahead.length <= depth && next < order.length && !signal?.aborted) {
+      const indices = order.slice(next, next + batchSize);
+      const batch = makeBatch(source, indices, options, depth, over.signal);
       batch.catch(() => {}); // reported when its turn comes
       ahead.push(batch);
       next += batchSize;
@@ -121,69 +135,142 @@ export async function* loadBatches(
   };
   try {
     for (fill(); ahead.length > 0; fill()) {
-      yield await ahead.shift()!;
+      const made = await ahead.shift()!;
+      yield settle(made, badImages);
       if (signal?.aborted) return;
     }
   } finally {
+    over.abort();
     await Promise.allSettled(ahead);
   }
 }
 
-async function makeBatch(source: SampleSource, indices: Int32Array, options: LoaderOptions): Promise<Batch> {
-  const { size, convention } = options;
-  const samples = Array.from(indices, (i) => source.get(i));
-  const frames = samples[0].frames.length;
-  const labelCount = samples[0].labels.length;
-  const labelWidth = labelCount / frames;
-  const length = size * size * 3;
-  const images = new Float32Array(samples.length * frames * length);
-  const labels = new Int32Array(samples.length * labelCount);
-  const bad: number[] = [];
-  await Promise.all(samples.map(async (sample, b) => {
-    labels.set(sample.labels, b * labelCount);
-    const clip = await readClip(sample, options);
-    clip.forEach((pixels, t) => {
-      const row = b * frames + t;
-      if (pixels !== undefined) {
-        normalize(pixels, convention, images, row * length);
-      } else {
-        bad.push(row);
-        labels.fill(UNLABELLED, row * labelWidth, (row + 1) * labelWidth);
-      }
-    });
-  }));
-  bad.sort((x, y) => x - y);
-  return { count: samples.length, images, labels, indices, bad };
+/** How many batches are made ahead. */
+function prefetchDepth(
+  { frames }: Sample,
+  { batchSize, size, workers, prefetch, prefetchBytes = PREFETCH_BYTES }: LoaderOptions,
+): number {
+  const bytes = 4 * batchSize * frames.length * size * size * 3;
+  const wanted = prefetch ?? Math.max(4, 1 + (workers?.count ?? 0));
+  return Math.min(wanted, Math.max(1, Math.floor(prefetchBytes / bytes)));
 }
 
-/** The frames of a sample, each distinct one decoded once, all under the same crop; undefined: left out. */
-async function readClip(
-  { track, frames }: Sample,
+/** A batch before anything is decided about its bad images. */
+interface MadeBatch extends Batch {
+  /** all images of the batch */
+  readonly shown: readonly RowImage[];
+  readonly faults: readonly RowFault[];
+}
+
+async function makeBatch(
+  source: SampleSource,
+  indices: Int32Array,
   options: LoaderOptions,
-): Promise<(Uint8Array | undefined)[]> {
-  const { augmentation, seed, epoch } = options;
+  depth: number,
+  signal: AbortSignal,
+): Promise<MadeBatch> {
+  const { workers = MAIN_THREAD } = options;
+  const samples = Array.from(indices, (i) => source.get(i));
+  const labelCount = samples[0].labels.length;
+  const labels = new Int32Array(samples.length * labelCount);
+  samples.forEach((sample, b) => labels.set(sample.labels, b * labelCount));
+  // Where few batches are made ahead, several workers share one, so that none has nothing to do.
+  const parts = Math.ceil(workers.count / Math.max(1, depth)) || 1;
+  const share = Math.ceil(samples.length / parts);
+  const made: Promise<MadePart>[] = [];
+  for (let b = 0; b < samples.length; b += share) {
+    made.push(makePart(samples.slice(b, b + share), options, signal));
+  }
+  const { images, shown, faults } = joinParts(await allDone(made));
+  return { count: samples.length, images, labels, indices, bad: [], shown, faults };
+}
+
+/** Samples of a batch as they are made. */
+interface MadePart {
+  readonly images: Float32Array;
+  /** in the rows of the part */
+  readonly shown: readonly RowImage[];
+  readonly faults: readonly RowFault[];
+}
+
+async function makePart(
+  samples: readonly Sample[],
+  options: LoaderOptions,
+  signal: AbortSignal,
+): Promise<MadePart> {
+  const { size, convention, cache, badImages, workers = MAIN_THREAD } = options;
+  const frames = samples[0].frames.length;
+  const shown = samples.flatMap((sample, b) => imagesOf(sample, b * frames, options));
+  const { rows, faults, decoded } = await workers.make({
+    count: samples.length * frames,
+    size,
+    convention,
+    images: shown.filter(({ path }) => !badImages?.has(path)),
+    keep: cache === undefined || cache.full ? "none" : workers.count === 0 ? "own" : "shared",
+  }, signal);
+  decoded.forEach(({ path, image }) => cache!.put(path, image));
+  return { images: rows, shown, faults };
+}
+
+function joinParts(parts: readonly MadePart[]): MadePart {
+  if (parts.length === 1) return parts[0];
+  const images = new Float32Array(parts.reduce((sum, part) => sum + part.images.length, 0));
+  const shown: RowImage[] = [];
+  const faults: RowFault[] = [];
+  let at = 0;
+  let row = 0;
+  for (const part of parts) {
+    images.set(part.images, at);
+    const moved = <T extends RowImage | RowFault>(item: T): T => ({
+      ...item,
+      rows: item.rows.map((other) => row + other),
+    });
+    shown.push(...part.shown.map(moved));
+    faults.push(...part.faults.map(moved));
+    at += part.images.length;
+    row += part.shown.reduce((sum, { rows }) => sum + rows.length, 0);
+  }
+  return { images, shown, faults };
+}
+
+/** The distinct frames of a sample, all under the same crop, in the rows from `first` on. */
+function imagesOf({ track, frames }: Sample, first: number, options: LoaderOptions): RowImage[] {
+  const { augmentation, seed, epoch, cache } = options;
   const stream = () => new RandomStream(seed, "augment", epoch, track.name, track.frames[frames[0]]);
   const crop = augmentation && drawCrop(stream(), augmentation);
-  const decoded = new Map<number, Promise<Uint8Array | undefined>>();
-  for (const frame of frames) {
-    if (decoded.has(frame)) continue;
-    decoded.set(frame, underway.run(() => readPixels(imagePath(track, frame), crop, options)));
-  }
-  return await Promise.all(Array.from(frames, (frame) => decoded.get(frame)!));
+  const rows = new Map<number, number[]>();
+  frames.forEach((frame, t) => {
+    const known = rows.get(frame);
+    if (known === undefined) rows.set(frame, [first + t]);
+    else known.push(first + t);
+  });
+  return [...rows].map(([frame, rows]) => {
+    const path = imagePath(track, frame);
+    return { path, rows, crop, decoded: cache?.get(path) };
+  });
 }
 
-/** [size, size, 3] bytes of an image, or undefined if it is to be left out. */
-async function readPixels(
-  path: string,
-  crop: CropTransform | undefined,
-  { size, cache, badImages }: LoaderOptions,
-): Promise<Uint8Array | undefined> {
-  if (badImages?.has(path)) return undefined;
-  try {
-    return await resizeImage(await (cache ? cache.read(path) : readImage(path)), size, crop);
-  } catch (error) {
-    if (badImages === undefined || !(error instanceof ImageError)) throw error;
+/**
+ * Decides about a batch's bad images, when its turn has come and not when it is made: so the list of them, the first
+ * error, and what is left out do not depend on how far ahead batches are made.
+ */
+function settle({ shown, faults, ...batch }: MadeBatch, badImages: BadImages | undefined): Batch {
+  const { images, labels, count } = batch;
+  for (const fault of faults.toSorted((a, b) => a.rows[0] - b.rows[0])) {
+    if (badImages?.has(fault.path)) continue;
+    const error = new ImageError(fault.action, fault.path, fault.reason, fault.wanted);
+    if (badImages === undefined) throw error;
     badImages.add(error);
-    return undefined;
   }
+  if (badImages === undefined || badImages.count === 0) return batch;
+  const bad = shown.filter(({ path }) => badImages.has(path)).flatMap(({ rows }) => rows).sort((a, b) =>
+    a - b
+  );
+  const rows = shown.reduce((sum, item) => sum + item.rows.length, 0);
+  const [length, labelWidth] = [images.length / rows, labels.length / rows];
+  for (const row of bad) {
+    images.fill(0, row * length, (row + 1) * length);
+    labels.fill(UNLABELLED, row * labelWidth, (row + 1) * labelWidth);
+  }
+  return { ...batch, count, bad };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { BadImages } from "../data/bad_images.ts";
+import { ImageWorkers } from "../data/image_workers.ts";
 import { PAPER_TABLE_1 } from "../models/metrics.ts";
 import type { NetworkName } from "../models/networks.ts";
 import { badImageLines, ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
@@ -22,6 +23,7 @@ import { writePredictions } from "./run/predictions.ts";
 import { startDevice } from "./run/device.ts";
 import { openSplits, requireWritable } from "./run/session.ts";
 import { comparisonTable } from "./run/table.ts";
+import { WORKERS_FLAG } from "./run/workers_flag.ts";
 
 const command = defineCommand({
   task: "ensemble",
@@ -35,6 +37,7 @@ const command = defineCommand({
   flags: {
     data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
     onBadImage: ON_BAD_IMAGE_FLAG,
+    workers: WORKERS_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -70,10 +73,11 @@ await runTask(command, Deno.args, async (options, context) => {
   const { validation } = await openSplits(data, "expression", ["validation"], context, { badImages });
   const adapter = await startDevice(context);
   const probabilities = new Map<NetworkName, Float32Array>();
+  using workers = new ImageWorkers(options.workers);
   for (const checkpoint of checkpoints) {
     probabilities.set(
       checkpoint.architecture.network,
-      await predictCheckpoint(checkpoint, validation, context, { badImages }),
+      await predictCheckpoint(checkpoint, validation, context, { badImages, workers }),
     );
   }
   badImageLines(badImages).forEach((line) => context.log(line));

@@ -5,6 +5,7 @@
  */
 import type { LabelSet } from "../data/aff_wild2/types.ts";
 import { BadImages } from "../data/bad_images.ts";
+import { ImageWorkers } from "../data/image_workers.ts";
 import { PAPER_TABLE_1, PAPER_TABLE_2 } from "../models/metrics.ts";
 import { readPredictions, scorePredictions } from "./predict/scoring.ts";
 import { badImageLines, ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
@@ -18,6 +19,7 @@ import { openSplits, requireWritable } from "./run/session.ts";
 import { renderEvaluationReport } from "./run/report/evaluation_report.ts";
 import { textTable } from "./run/table.ts";
 import { writePredictions } from "./run/predictions.ts";
+import { WORKERS_FLAG } from "./run/workers_flag.ts";
 
 const command = defineCommand({
   task: "evaluate",
@@ -32,6 +34,7 @@ const command = defineCommand({
     },
     data: { type: "string", placeholder: "DIR", required: true, description: "the data's root folder" },
     onBadImage: ON_BAD_IMAGE_FLAG,
+    workers: WORKERS_FLAG,
     split: {
       type: "string",
       choices: ["train", "validation"],
@@ -73,7 +76,7 @@ type EvaluateOptions = Options<typeof command.flags>;
 /** Scores a checkpoint's network. */
 async function scoreCheckpoint(
   weights: string,
-  { data, split, csv, report, onBadImage = "error" }: EvaluateOptions,
+  { data, split, csv, report, onBadImage = "error", workers: count }: EvaluateOptions,
   context: Context,
 ): Promise<{ metrics: Metrics; labelSet: string; facts: Record<string, unknown> }> {
   for (const path of [csv, report]) if (path !== undefined) await requireWritable(path);
@@ -82,7 +85,8 @@ async function scoreCheckpoint(
   const badImages = new BadImages(onBadImage);
   const { [split]: dataset } = await openSplits(data, labelSet, [split], context, { badImages });
   const adapter = await startDevice(context);
-  const probabilities = await predictCheckpoint(checkpoint, dataset, context, { badImages });
+  using workers = new ImageWorkers(count);
+  const probabilities = await predictCheckpoint(checkpoint, dataset, context, { badImages, workers });
   badImageLines(badImages).forEach((line) => context.log(line));
   if (csv !== undefined) await writePredictions(csv, dataset, probabilities);
   if (report !== undefined) {

@@ -7,6 +7,7 @@ import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
 import { type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
+import { WORKERS_FLAG } from "./run/workers_flag.ts";
 
 const command = defineCommand({
   task: "pretrain",
@@ -20,6 +21,7 @@ const command = defineCommand({
       description: "holds train/n000001/0001_01.jpg, ...",
     },
     onBadImage: ON_BAD_IMAGE_FLAG,
+    workers: WORKERS_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -49,13 +51,14 @@ const command = defineCommand({
 });
 
 function configure(
-  { data, onBadImage = "error", preset, seed, epochs, set }: Options<typeof command.flags>,
+  { data, onBadImage = "error", workers, preset, seed, epochs, set }: Options<typeof command.flags>,
 ): ResolvedRun {
   const content = {
     name: "pretrain",
     seed,
     preset,
     data: { root: data, labelSet: "identity", onBadImage },
+    loader: workers === undefined ? {} : { workers },
     models: { cnn: {} },
     ...(epochs === undefined ? {} : { recipe: { epochs } }),
   };

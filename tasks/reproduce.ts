@@ -145,7 +145,7 @@ async function ensureRun(part: Part, seed: number, options: ReproduceOptions, co
 /** The hash of the initial weights is filled in by the run. */
 function sameRun(record: RunRecord, run: ResolvedRun): boolean {
   return differingKeys(record.run, toRunFile(run)).every((key) =>
-    /^init\.sha256$|^convention$|\.graph$|^data\.(onBadImage|index)$/.test(key)
+    /^init\.sha256$|^convention$|\.graph$|^data\.(onBadImage|index)$|^loader\b/.test(key)
   );
 }
 

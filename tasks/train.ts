@@ -11,6 +11,7 @@ import { NETWORK_NAMES } from "../models/networks.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
 import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
+import { WORKERS_FLAG } from "./run/workers_flag.ts";
 
 const command = defineCommand({
   task: "train",
@@ -31,6 +32,7 @@ const command = defineCommand({
     },
     data: { type: "string", placeholder: "DIR", description: "the data's root folder" },
     onBadImage: ON_BAD_IMAGE_FLAG,
+    workers: WORKERS_FLAG,
     out: {
       type: "string",
       placeholder: "DIR",
@@ -116,6 +118,7 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
   const flags: [string, string | number | boolean | undefined][] = [
     ["data.root", data],
     ["data.onBadImage", options.onBadImage],
+    ["loader.workers", options.workers],
     ["data.labelSet", labelSet],
     ["preset", preset],
     ["backbone", backbone],

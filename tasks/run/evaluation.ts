@@ -10,7 +10,7 @@ import { type ExpressionMetrics, majorityBaseline, uniformBaseline } from "../..
 import { NETWORK_TITLES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, restoreNetwork } from "./checkpoint.ts";
 import type { Context } from "./cli.ts";
-import { allLabels, type FrameOptions, type LabelledFrames, trackNumbers } from "./frames.ts";
+import { allLabels, type FrameOptions, type LabelledFrames, type Reading, trackNumbers } from "./frames.ts";
 import { type Metrics, predictFrames } from "./inference.ts";
 import { featureFolder, frameOptions } from "./session.ts";
 import { type ResultRow, textTable } from "./table.ts";
@@ -20,7 +20,7 @@ export async function predictCheckpoint(
   checkpoint: Checkpoint,
   dataset: Dataset,
   context: Context,
-  { cache, badImages, flip }: Pick<FrameOptions, "cache" | "badImages" | "flip"> = {},
+  { flip, ...reading }: Reading & Pick<FrameOptions, "flip"> = {},
 ): Promise<Float32Array> {
   const network = restoreNetwork(checkpoint);
   const title = NETWORK_TITLES[checkpoint.architecture.network];
@@ -30,7 +30,7 @@ export async function predictCheckpoint(
   );
   try {
     return await predictFrames(network, dataset, {
-      ...frameOptions(checkpoint, context, { cache, badImages }),
+      ...frameOptions(checkpoint, context, reading),
       flip,
       window: checkpoint.recipe.window,
       features: featureFolder(checkpoint.path),

@@ -4,6 +4,7 @@
  * @module
  */
 import { type BadImage, BadImages } from "../../data/bad_images.ts";
+import { ImageWorkers } from "../../data/image_workers.ts";
 import { ImageError } from "../../data/images.ts";
 import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
@@ -15,6 +16,7 @@ import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evalua
 import { fingerprintData, hashValues } from "./fingerprint.ts";
 import { applyChoices } from "./choices.ts";
 import { startDevice } from "./device.ts";
+import type { Reading } from "./frames.ts";
 import { openInitialWeights, withInitialWeights } from "./init.ts";
 import { scoreFrames } from "./inference.ts";
 import { writePredictions } from "./predictions.ts";
@@ -34,7 +36,7 @@ import type { TrainingObserver } from "./trainer.ts";
 import { RunWatch } from "./watch.ts";
 
 /** Keys of a run file that may change when a run is gone on with. */
-const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$/;
+const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$|^loader\b/;
 
 /** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
 export type ExistingRun = "refuse" | "resume" | "overwrite";
@@ -94,12 +96,14 @@ export async function executeRun(
   using watch = new RunWatch(file, splits, { out, tensorboard, settings: run.evaluation }, context);
   await watch.begin();
   const probabilities = new Map<NetworkName, Float32Array>();
+  using workers = new ImageWorkers(run.loader.workers ?? undefined);
+  const reading = { badImages, workers, prefetchBytes: run.loader.prefetchMegabytes * 2 ** 20 };
   try {
     const interrupted = await trainNetworks(
       run,
       { out, existing },
       splits,
-      badImages,
+      reading,
       file,
       probabilities,
       watch,
@@ -228,13 +232,14 @@ async function trainNetworks(
   run: ResolvedRun,
   { out, existing }: ExecuteOptions,
   splits: Splits,
-  badImages: BadImages,
+  reading: Reading & { readonly badImages: BadImages },
   file: RecordFile,
   probabilities: Map<NetworkName, Float32Array>,
   watch: RunWatch,
   context: Context,
 ): Promise<boolean> {
   const { seed, data: { labelSet }, checkpoint: { everySteps } } = run;
+  const { badImages } = reading;
   const convention = conventionOf(run);
   using init = await openInitialWeights(run);
   let backbone = run.backbone === null ? undefined : await loadNetworkCheckpoint(run.backbone, ["cnn"]);
@@ -248,7 +253,7 @@ async function trainNetworks(
         `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
       );
     }
-    const options = frameOptions({ architecture, convention }, context, { badImages });
+    const options = frameOptions({ architecture, convention }, context, reading);
     const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
     const watcher = watch.network(network);
     const observer: TrainingObserver = {

@@ -8,6 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 import { WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
 import { type Dataset, type Track, UNLABELLED } from "../../data/aff_wild2/types.ts";
 import type { BadImages } from "../../data/bad_images.ts";
+import type { ImageWorkers } from "../../data/image_workers.ts";
 import type { InputConvention } from "../../data/input_convention.ts";
 import { type ImageCache, loadBatches, type SampleSource } from "../../data/loader.ts";
 
@@ -55,6 +56,10 @@ export interface FrameOptions {
   readonly convention: InputConvention;
   readonly batchSize: number;
   readonly cache?: ImageCache;
+  /** who makes the images; undefined: the main thread */
+  readonly workers?: ImageWorkers;
+  /** bytes that batches made ahead may take */
+  readonly prefetchBytes?: number;
   /** decides about images that cannot be used; undefined: each is an error */
   readonly badImages?: BadImages;
   /** the frames are mirrored: for test-time augmentation */
@@ -62,6 +67,9 @@ export interface FrameOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+/** The part of {@link FrameOptions} that is the same for all networks of a run. */
+export type Reading = Pick<FrameOptions, "cache" | "workers" | "prefetchBytes" | "badImages">;
 
 /**
  * Runs `compute` ([N, size, size, 3] -> [N, D]) over every kept frame, in order, and hands the rows on as they come.

@@ -7,6 +7,7 @@
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
+import { PREFETCH_BYTES } from "../../data/loader.ts";
 import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
@@ -114,6 +115,13 @@ const runSchema = z.strictObject({
   /** the file of `deno task tune` whose kernel variants run; null: the shipped defaults */
   tuning: z.strictObject({ variants: z.string().nullable().default(null) }).prefault({}),
   checkpoint: z.strictObject({ everySteps: positive.default(500) }).prefault({}),
+  /** how images are read; nothing that comes out depends on it */
+  loader: z.strictObject({
+    /** that decode, augment and resize; 0: the main thread does; null: by the machine's cores */
+    workers: natural.nullable().default(null),
+    /** what batches made ahead may take */
+    prefetchMegabytes: positive.default(PREFETCH_BYTES / 2 ** 20),
+  }).prefault({}),
   evaluation: z.strictObject({
     folds: z.int().min(2).default(5),
     step: z.number().positive().max(0.5).default(0.05),

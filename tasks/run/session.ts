@@ -29,7 +29,7 @@ import { indexLine, openIndex, type OpenOptions, refuseBadImages } from "./data_
 import { type FeatureStore, openFeatures } from "./features.ts";
 import { hashTensors } from "./fingerprint.ts";
 import type { InitialWeights } from "./init.ts";
-import { type FrameOptions, frameSamples } from "./frames.ts";
+import { type FrameOptions, frameSamples, type Reading } from "./frames.ts";
 import type { EpochRecord } from "./history.ts";
 import type { Recipe } from "./recipe.ts";
 import { train, type TrainingObserver, type TrainingResult } from "./trainer.ts";
@@ -109,10 +109,11 @@ export async function readSplits(
 export function frameOptions(
   { architecture, convention }: Pick<RunConfiguration, "architecture" | "convention">,
   context: Context,
-  { cache = new ImageCache(CACHE_BYTES), badImages }: Pick<FrameOptions, "cache" | "badImages"> = {},
+  { cache = new ImageCache(CACHE_BYTES), badImages, workers, prefetchBytes }: Reading = {},
 ): FrameOptions & { cache: ImageCache } {
   const { size } = architecture;
-  return { size, convention, batchSize: INFERENCE_BATCH, cache, badImages, signal: context.signal };
+  const { signal } = context;
+  return { size, convention, batchSize: INFERENCE_BATCH, cache, badImages, workers, prefetchBytes, signal };
 }
 
 /**

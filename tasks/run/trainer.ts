@@ -11,7 +11,7 @@ import type { Recipe } from "./recipe.ts";
 import { multiStep } from "../../models/optimizer.ts";
 
 /** Steps whose losses are read together: every read costs at least 10 ms, and bounds how far the host runs ahead. */
-const STEPS_PER_READ = 8;
+export const STEPS_PER_READ = 8;
 
 /** One training step's input, already on the host. */
 export interface StepInput {
