@@ -16,6 +16,7 @@ const REQUIRED: Record<string, string[]> = {
   pretrain: ["--data", "nowhere"],
   reproduce: [],
   bench: [],
+  loader: [],
   tune: [],
   weights: ["inspect", "none.pth"],
   export: ["none.safetensors", "--onnx", "none.onnx"],
