@@ -84,6 +84,9 @@ export async function makeRows(
   return { rows: result, faults, decoded };
 }
 
+/** The last image that was resized, in memory that is used again. */
+let resized = new Uint8Array(0);
+
 function writeRows(
   image: RgbImage,
   { rows: [first, ...others], crop }: RowImage,
@@ -91,7 +94,8 @@ function writeRows(
   out: Float32Array,
 ): void {
   const length = size * size * 3;
-  normalize(resizeImage(image, size, crop), convention, out, first * length);
+  if (resized.length !== length) resized = new Uint8Array(length);
+  normalize(resizeImage(image, size, crop, resized), convention, out, first * length);
   for (const row of others) out.copyWithin(row * length, first * length, (first + 1) * length);
 }
 

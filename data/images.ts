@@ -112,17 +112,19 @@ function requireImageFile({ isFile, size }: Deno.FileInfo): void {
  * Crops, flips and resizes to a square.
  *
  * @param crop in fractions of the source; undefined = the whole image
+ * @param out memory that the result may be put into
  * @returns [size, size, 3] RGB bytes
  */
-export function resizeImage(image: RgbImage, size: number, crop?: CropTransform): Uint8Array {
+export function resizeImage(
+  image: RgbImage,
+  size: number,
+  crop?: CropTransform,
+  out?: Uint8Array,
+): Uint8Array {
   const { width, height, pixels } = image;
   if (crop === undefined && width === size && height === size) return pixels;
-  return resample(
-    image,
-    regionOf(crop ?? { x: 0, y: 0, width: 1, height: 1 }, image),
-    size,
-    crop?.flip ?? false,
-  );
+  const region = regionOf(crop ?? { x: 0, y: 0, width: 1, height: 1 }, image);
+  return resample(image, region, size, crop?.flip ?? false, out);
 }
 
 /** A crop in whole pixels, at least one. */

@@ -57,6 +57,7 @@ function tapsOf(start: number, length: number, size: number, mirrored: boolean):
  * Resizes a region of an image to a square.
  *
  * @param mirrored left and right change places
+ * @param out where the result goes
  * @returns [size, size, 3] RGB bytes, rounded to the nearest
  */
 export function resample(
@@ -64,6 +65,7 @@ export function resample(
   { left, top, ...region }: Region,
   size: number,
   mirrored: boolean,
+  out: Uint8Array = new Uint8Array(size * size * 3),
 ): Uint8Array {
   const columns = tapsOf(left, region.width, size, mirrored);
   const joined = tapsOf(0, region.height, size, false);
@@ -73,7 +75,6 @@ export function resample(
   for (let r = 0; r < region.height; r++) {
     resizeRow(pixels, (top + r) * width * 3, columns, scratch, r * length, length);
   }
-  const out = new Uint8Array(size * length);
   const joinRows = joined.count === 2 ? joinRows2 : joinRowsN;
   for (let r = 0; r < size; r++) joinRows(scratch, joined, r, out, length);
   return out;

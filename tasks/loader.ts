@@ -108,9 +108,8 @@ await runTask(command, Deno.args, async (options, context) => {
   });
   context.log(
     `ResNet50, width ${training.width}, ${size}x${size} pixels, batch ${training.batch}: ${training.ms_per_step} ms a ` +
-      `step, ${training.ms_per_step_at_hand} ms on a batch at hand; the loader leaves the device idle for ` +
-      `${(100 * training.idle_share).toFixed(1)} % of the time, the host waits for it for ` +
-      `${(100 * training.wait_share).toFixed(1)} %`,
+      `step, ${training.ms_per_step_at_hand} ms on a batch at hand; the device waits for images at most ` +
+      `${(100 * training.idle_share).toFixed(1)} % of the time`,
   );
   return { adapter: adapter.description, cores, workers: count, reading: rows, training };
 });

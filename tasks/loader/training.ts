@@ -22,10 +22,16 @@ export interface TrainingResult {
   readonly ms_per_step: number;
   /** the same steps on one batch that is at hand */
   readonly ms_per_step_at_hand: number;
-  /** 1 - at hand / with the loader: all that the loader costs the device, the cores it takes from it included */
+  /**
+   * share of the time in which the host waits for a batch: the device has nothing to do at most in that share, and less
+   * where it had steps left
+   */
   readonly idle_share: number;
-  /** share of the time in which the host stood waiting for a batch; the device may have had work left then */
-  readonly wait_share: number;
+  /**
+   * with the loader / at hand: also counts the cores that the loader takes from a software device, and what other
+   * processes did meanwhile
+   */
+  readonly slowdown: number;
 }
 
 /** What runs, and how much of it. */
@@ -110,8 +116,8 @@ export async function measureTraining(
       batch: batchSize,
       ms_per_step: perStep(rows.map(({ loaded }) => loaded)),
       ms_per_step_at_hand: perStep(rows.map(({ atHand }) => atHand)),
-      idle_share: share(median(rows.map(({ loaded, atHand }) => 1 - atHand.all / loaded.all))),
-      wait_share: share(median(rows.map(({ loaded }) => loaded.waiting / loaded.all))),
+      idle_share: share(median(rows.map(({ loaded }) => loaded.waiting / loaded.all))),
+      slowdown: share(median(rows.map(({ loaded, atHand }) => loaded.all / atHand.all))),
     };
   } finally {
     run.dispose();

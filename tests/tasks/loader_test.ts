@@ -28,7 +28,7 @@ Deno.test("loader: each way of reading beside the decoder, and training beside a
     }
     assertEquals([training.width, training.size, training.batch], [16, 48, 4]);
     assert(training.ms_per_step > 0 && training.ms_per_step_at_hand > 0);
-    assert(training.idle_share < 1 && training.wait_share >= 0 && training.wait_share < 1);
+    assert(training.slowdown > 0 && training.idle_share >= 0 && training.idle_share < 1);
 
     const readOnly = lastLine(await task("loader", ...small, "--workers", "0", "--steps", "0"));
     assertEquals([readOnly.reading.length, readOnly.training], [4, undefined]);
