@@ -35,8 +35,8 @@ interface Member {
 }
 
 /**
- * Workers that read images; with a count of 0 the main thread does it. They start with the first order and keep the
- * process alive until they are disposed.
+ * Workers that read images; with a count of 0 the main thread does it. They start when there is work for them and
+ * keep the process alive until they are disposed.
  */
 export class ImageWorkers implements Disposable {
   readonly count: number;
@@ -65,7 +65,6 @@ export class ImageWorkers implements Disposable {
   async make(order: RowsOrder, signal?: AbortSignal): Promise<RowsResult> {
     if (this.count === 0) return await makeRows(order, { limit: underway, signal });
     if (this.#ended !== undefined) throw this.#ended;
-    while (this.#members.length < this.count) this.#members.push(this.#start());
     return await new Promise((resolve, reject) => {
       this.#queue.push({ order, signal, resolve, reject });
       this.#dispatch();
@@ -86,13 +85,22 @@ export class ImageWorkers implements Disposable {
         reject(signal.reason);
         continue;
       }
-      const member = this.#members.reduce((a, b) => b.orders.size < a.orders.size ? b : a);
+      const member = this.#leastBusy();
       if (member.orders.size >= ORDERS_AT_ONCE) return;
       const waiting = this.#queue.shift()!;
       const id = this.#ids++;
       member.orders.set(id, waiting);
       member.worker.postMessage({ id, order: waiting.order } satisfies Request);
     }
+  }
+
+  /** The worker that has the fewest orders: a new one where all have some and there may be more. */
+  #leastBusy(): Member {
+    const least = this.#members.toSorted((a, b) => a.orders.size - b.orders.size).at(0);
+    if (least?.orders.size === 0 || (least && this.#members.length === this.count)) return least;
+    const member = this.#start();
+    this.#members.push(member);
+    return member;
   }
 
   #start(): Member {
