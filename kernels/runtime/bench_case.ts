@@ -27,7 +27,7 @@ export interface BenchResult {
   readonly percent_of_roofline: number | null;
   /** of one run */
   readonly dispatches: { readonly ours: number; readonly stock: number };
-  /** milliseconds, in the order of measuring: ours[i] and stock[i] ran one after the other */
+  /** milliseconds, in the order of measuring: ours[i] and stock[i] are of the same round */
   readonly samples: { readonly ours: readonly number[]; readonly stock: readonly number[] };
 }
 
@@ -62,15 +62,37 @@ export async function benchCase(item: BenchCase, peaks: Peaks, budget: BenchBudg
       stock: total(countDispatches(() => discard(run, "stock"))),
     };
     const measure = run.clock === "wall" ? wallTimes : canTime() ? deviceTimes : differences;
-    const first = await measure(run, 1, budget.signal);
-    const round = first.ours[0] + first.stock[0];
-    const wanted = Math.ceil(budget.time / round);
-    const rounds = Math.max(budget.minRounds, Math.min(budget.maxRounds, wanted));
-    return summarize(item, peaks, dispatches, await measure(run, rounds, budget.signal));
+    const first = await measure(run, { rounds: 1, runs: 1 }, budget.signal);
+    const amount = amountOf(first, budget, measure === deviceTimes);
+    return summarize(item, peaks, dispatches, await measure(run, amount, budget.signal));
   } finally {
     tf.env().set(HOST_FLAG, onHost);
     run.dispose();
   }
+}
+
+/** How much is measured. */
+interface Amount {
+  readonly rounds: number;
+  /** of a side in one submission; of more than one the first is not counted */
+  readonly runs: number;
+}
+
+/**
+ * Milliseconds below which a run follows another one of its side: a device that was idle takes up to 0.4 of them to wake
+ * up (lavapipe 22.3), as much as a small layer, and in a training step it is never idle.
+ */
+const SHORT = 10;
+/** Runs of a side in one submission, where a run is short. */
+const SHORT_RUNS = 3;
+
+/** The same for both sides, whichever of them is short. By the wall clock no run is alone, so none warms up. */
+function amountOf({ ours: [ours], stock: [stock] }: Times, budget: BenchBudget, warmUp: boolean): Amount {
+  const runs = warmUp && Math.min(ours, stock) < SHORT ? SHORT_RUNS : 1;
+  const counted = Math.max(1, runs - 1);
+  const wanted = Math.ceil(budget.time / (runs * (ours + stock)));
+  const least = Math.ceil(budget.minRounds / counted);
+  return { runs, rounds: Math.max(least, Math.min(Math.ceil(budget.maxRounds / counted), wanted)) };
 }
 
 function total({ ours, stock }: { ours: number; stock: number }): number {
@@ -128,16 +150,18 @@ async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
 }
 
 /** One session for all rounds: the two sides in turns, one wait at the end. */
-async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+async function deviceTimes(run: BenchRun, { rounds, runs }: Amount, signal?: AbortSignal): Promise<Times> {
   const { value: marks, records } = await timeDispatches((session) => {
     const marks: { side: Side; from: number; to: number }[] = [];
     for (let round = 0; round < rounds; round++) {
       signal?.throwIfAborted();
       for (const side of ["ours", "stock"] as const) {
-        const from = session.count;
-        discard(run, side);
-        submit(); // one submission a run: its buffers serve the next
-        marks.push({ side, from, to: session.count });
+        for (let i = 0; i < runs; i++) {
+          const from = session.count;
+          discard(run, side);
+          if (i > 0 || runs === 1) marks.push({ side, from, to: session.count });
+        }
+        submit(); // the buffers serve the next
       }
     }
     return marks;
@@ -150,7 +174,7 @@ async function deviceTimes(run: BenchRun, rounds: number, signal?: AbortSignal):
 /** Milliseconds that a wall-clock sample takes at least: the wait at its end costs up to 10 of them. */
 const WALL_SAMPLE = 300;
 
-async function wallTimes(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+async function wallTimes(run: BenchRun, { rounds }: Amount, signal?: AbortSignal): Promise<Times> {
   const { queue } = backendInternals().device;
   const times: Times = { ours: [], stock: [] };
   for (let round = 0; round < rounds; round++) {
@@ -170,7 +194,7 @@ async function wallTimes(run: BenchRun, rounds: number, signal?: AbortSignal): P
   return times;
 }
 
-async function differences(run: BenchRun, rounds: number, signal?: AbortSignal): Promise<Times> {
+async function differences(run: BenchRun, { rounds }: Amount, signal?: AbortSignal): Promise<Times> {
   const times: Times = { ours: [], stock: [] };
   for (let round = 0; round < rounds; round++) {
     for (const side of ["ours", "stock"] as const) {
