@@ -14,6 +14,7 @@ import type { Dispatch, Input } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
+import { uniformBuffer } from "./uniform_buffers.ts";
 import { packUniforms } from "./uniforms.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
@@ -37,7 +38,6 @@ export interface BackendInternals {
   commandEncoder: GPUCommandEncoder | null;
   computePassEncoder: ComputePass | null;
   commandQueueOwnedIds: WeakSet<object>;
-  uniformPendingDisposal: GPUBuffer[];
   stagingPendingDisposal: GPUBuffer[];
   dispatchCountInPass: number;
 }
@@ -106,14 +106,6 @@ export function foldWorkgroups(count: number): [number, number] {
   if (count <= limit) return [count, 1];
   const y = Math.ceil(count / limit);
   return [Math.ceil(count / y), y];
-}
-
-function uploadUniforms(internals: BackendInternals, bytes: ArrayBuffer): GPUBuffer {
-  const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.UNIFORM;
-  const buffer = internals.bufferManager.acquireBuffer(bytes.byteLength, usage);
-  internals.device.queue.writeBuffer(buffer, 0, bytes);
-  internals.uniformPendingDisposal.push(buffer);
-  return buffer;
 }
 
 function isInput(input: TensorInfo | Input): input is Input {
@@ -197,7 +189,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   dispatch.outputs.forEach(({ offset, size }, i) =>
     resources.push({ buffer: bufferOf(outputs[i]), offset, size })
   );
-  if (bytes.byteLength > 0) resources.push({ buffer: uploadUniforms(internals, bytes) });
+  if (bytes.byteLength > 0) resources.push({ buffer: uniformBuffer(device, bytes) });
   const bindGroup = device.createBindGroup({
     layout,
     entries: resources.map((resource, binding) => ({ binding, resource })),

@@ -73,7 +73,6 @@ Deno.test("tfjs has every private member that is used", () => {
     commandEncoder: "object", // null between submits
     computePassEncoder: "object",
     commandQueueOwnedIds: "object",
-    uniformPendingDisposal: "object",
     stagingPendingDisposal: "object",
     dispatchCountInPass: "number",
   };
@@ -84,7 +83,7 @@ Deno.test("tfjs has every private member that is used", () => {
     assertEquals(typeof internals[name], kind, name);
   }
   assert(backendInternals().commandQueueOwnedIds instanceof WeakSet);
-  assert(Array.isArray(internals.uniformPendingDisposal) && Array.isArray(internals.stagingPendingDisposal));
+  assert(Array.isArray(internals.stagingPendingDisposal));
   assertEquals(typeof backendInternals().bufferManager.acquireBuffer, "function");
   assertEquals(typeof backendInternals().tensorMap.get, "function");
   const data = tf.backend() as unknown as { tensorMap: { get(id: object): Record<string, unknown> } };
