@@ -9,14 +9,15 @@
 // Measured on lavapipe 22.3.6, [6144, 512] x [512, 64], GFLOP per core-second: 8x32 tile 31, 4x64 32, 6x32 29, 12x32 27, 4x32
 // 27, 16x16 25, 8x16 24. A load costs 1 ns a float there, lane by lane, a broadcast next to nothing. Dead ends: q in a
 // uniform window instead (17: 3.4 ns a float, and 64 KiB a dispatch), p from a texture (13), p in a window too (17).
+// y by fours and not by floats: [96, 64] x [64, 192] in 0.8 of the time, [288, 96] x [96, 288] in 0.87.
 //#include "activation.wgsl"
+//#include "elements.wgsl"
 const LANES = 8u;
 const TILE_P = 8u;
 const TILE_Q = 8u;
 const P_INNER = true; // p is [P, K], else [K, P]
 const Q_INNER = false; // q is [Q, K], else [K, Q]
 const SWAPPED = false;
-const ODD = false; // y's columns are no multiple of 4
 const ADD = false; // to what y holds
 const BIAS = false;
 const PRELU = false;
@@ -42,7 +43,7 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [batches, Q, K / 4] or [batches, K, Q / 4]
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [N]; unused without BIAS
 @group(0) @binding(3) var<storage, read> prelu: array<f32>; // [N]; unused without PRELU
-@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [batches, M, N]
+@group(0) @binding(4) var<storage, read_write> y: array<Element>; // [batches, M, N] f32, by fours if 4 divides N
 @group(0) @binding(5) var<uniform> u: Uniforms;
 
 // four values of a row of y from `column` on; those at and beyond `columns` are not stored
@@ -57,21 +58,16 @@ fn store(sums: vec4<f32>, row: u32, column: u32, columns: u32) {
     slope = vec4<f32>(prelu[column], prelu[column + 1u], prelu[column + 2u], prelu[column + 3u]);
   }
   result = activate(result, slope);
-  if (ADD) {
-    result += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]);
-  }
-  if (ODD) {
-    //#unroll
-    for (var c = 0u; c < 4u; c++) {
-      if (column + c < columns) {
-        y[at + c] = result[c];
+  //#unroll
+  for (var c = 0u; c < 4u / ELEMENT_WIDTH; c++) {
+    if (ELEMENT_WIDTH == 4u || column + c < columns) {
+      let element = vec4_to_element(select(result, vec4<f32>(result[c]), ELEMENT_WIDTH == 1u));
+      if (ADD) {
+        y[at / ELEMENT_WIDTH + c] += element;
+      } else {
+        y[at / ELEMENT_WIDTH + c] = element;
       }
     }
-  } else {
-    y[at] = result.x;
-    y[at + 1u] = result.y;
-    y[at + 2u] = result.z;
-    y[at + 3u] = result.w;
   }
 }
 

@@ -4,19 +4,19 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { elementShader } from "../runtime/elements.ts";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
-import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
 import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
 import { fitsVec4, type Operand, padOperand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 
-const SUBGROUP: ShaderFile = {
+const SUBGROUP = elementShader({
   file: "matmul/matmul_subgroup.wgsl",
   source: subgroupSource,
   includes: ACTIVATION_INCLUDES,
-};
+});
 
 /** What WebGPU guarantees a grid in one direction. */
 const MAX_GRID = 65535;
@@ -92,7 +92,7 @@ export function runSubgroup(
   for (let first = 0; first < batches; first += MAX_GRID) {
     const some = Math.min(MAX_GRID, batches - first);
     [y] = run({
-      shader: SUBGROUP,
+      shader: SUBGROUP.forRow(columns).shader,
       constants: {
         ...epilogueConstants(epilogue),
         LANES: lanes,
@@ -101,7 +101,6 @@ export function runSubgroup(
         P_INNER: p.inner,
         Q_INNER: q.inner,
         SWAPPED: swapped,
-        ODD: columns % 4 !== 0,
       },
       inputs: [
         pLayout.tensor,
