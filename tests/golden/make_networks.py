@@ -167,16 +167,21 @@ def golden(model, prefix, x, labels, lr):
     return result
 
 
-torch.manual_seed(0)
-images = noise("images", (IMAGES, 3, SIZE, SIZE))
-features = noise("features", (CLIPS, FRAMES, FEATURES)).abs()
-frame_labels = torch.tensor([[(3 * c + t) % 8 - 1 for t in range(FRAMES)] for c in range(CLIPS)])
-result = {
-    "cnn": golden(Cnn(), "", images, torch.arange(IMAGES) % CLASSES, 5e-4),
-    "rnn": golden(Rnn(), "rnn.", features, frame_labels, 0.02),
-    "transformer": golden(Transformer(), "transformer.", features, frame_labels, 0.02),
-}
-path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "networks.json")
-with open(path, "w") as file:
-    json.dump(rounded(result), file, separators=(",", ":"))
-print(path, os.path.getsize(path), "bytes;", {k: v["losses"] for k, v in result.items()})
+def main():
+    torch.manual_seed(0)
+    images = noise("images", (IMAGES, 3, SIZE, SIZE))
+    features = noise("features", (CLIPS, FRAMES, FEATURES)).abs()
+    frame_labels = torch.tensor([[(3 * c + t) % 8 - 1 for t in range(FRAMES)] for c in range(CLIPS)])
+    result = {
+        "cnn": golden(Cnn(), "", images, torch.arange(IMAGES) % CLASSES, 5e-4),
+        "rnn": golden(Rnn(), "rnn.", features, frame_labels, 0.02),
+        "transformer": golden(Transformer(), "transformer.", features, frame_labels, 0.02),
+    }
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "networks.json")
+    with open(path, "w") as file:
+        json.dump(rounded(result), file, separators=(",", ":"))
+    print(path, os.path.getsize(path), "bytes;", {k: v["losses"] for k, v in result.items()})
+
+
+if __name__ == "__main__":
+    main()
