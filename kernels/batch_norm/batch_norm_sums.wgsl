@@ -11,6 +11,7 @@
 // Dead end: a sum of squares about the first row alone is no faster, and loses the variance if that row is an outlier.
 //#include "elements.wgsl"
 //#include "batch_norm_moments.wgsl"
+//#include "batch_norm_columns.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
 const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
@@ -47,35 +48,8 @@ fn main(
   let inside = chunk < u.chunks && c < u.channels;
   var all = array<Moments, WIDE>(); // all 0
   if (inside) {
-    var pivot = array<Element, WIDE>();
-    //#unroll
-    for (var k = 0u; k < WIDE; k++) {
-      pivot[k] = x[c + k * LANES_C];
-    }
-    let step = LANES_M * u.channels;
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
-    var m = chunk * u.chunk_rows + local.y;
-    for (; m + 3u * LANES_M < last; m += 4u * LANES_M) {
-      //#unroll
-      for (var k = 0u; k < WIDE; k++) {
-        let at = m * u.channels + c + k * LANES_C;
-        let a = x[at] - pivot[k];
-        let b = x[at + step] - pivot[k];
-        let d = x[at + 2u * step] - pivot[k];
-        let e = x[at + 3u * step] - pivot[k];
-        let mean = 0.25 * ((a + b) + (d + e));
-        let squares = ((a - mean) * (a - mean) + (b - mean) * (b - mean)) +
-          ((d - mean) * (d - mean) + (e - mean) * (e - mean));
-        all[k] = merge_moments(all[k], Moments(4.0, mean, squares));
-      }
-    }
-    for (; m < last; m += LANES_M) {
-      //#unroll
-      for (var k = 0u; k < WIDE; k++) {
-        let d = x[m * u.channels + c + k * LANES_C] - pivot[k];
-        all[k] = merge_moments(all[k], Moments(1.0, d, Element(0.0)));
-      }
-    }
+    all = column_moments(c, LANES_C, chunk * u.chunk_rows + local.y, last, LANES_M);
   }
   if (LANES_M > 1u) { // then WIDE is 1
     let lane = local.y * LANES_C + local.x;

@@ -6,6 +6,8 @@
 import { elementShader } from "../runtime/elements.ts";
 import { currentTraits } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
+import columnsSource from "./batch_norm_columns.wgsl" with { type: "text" };
+import momentsSource from "./batch_norm_moments.wgsl" with { type: "text" };
 
 /** The tile constants; the tests vary each. */
 export interface BatchNormTile {
@@ -23,6 +25,10 @@ export interface BatchNormTile {
   readonly wide: number;
   /** fewest rows that an invocation of the last dispatch makes */
   readonly blockRows: number;
+  /** most rows that one invocation makes alone, from the sums to the last value: one dispatch a pass */
+  readonly aloneRows: number;
+  /** workgroups that it then takes elements side by side down to; with less than a quarter it is not alone */
+  readonly aloneGroups: number;
   /** chunks are merged in a dispatch of their own, not by every invocation of the last one */
   readonly merge: boolean;
 }
@@ -37,6 +43,8 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     chunkRows: 32,
     wide: 4,
     blockRows: 64,
+    aloneRows: 256,
+    aloneGroups: 8,
     merge: false,
   },
   gpu: {
@@ -47,6 +55,8 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     chunkRows: 8,
     wide: 1,
     blockRows: 8,
+    aloneRows: 0,
+    aloneGroups: 0,
     merge: true,
   },
 };
@@ -87,6 +97,8 @@ export interface BatchNormPlan {
   readonly wide: number;
   /** whether the chunks are merged in a dispatch of their own */
   readonly merge: boolean;
+  /** elements that an invocation has side by side which makes all rows; undefined if none does */
+  readonly alone?: number;
 }
 
 /** Divides [.., C]; the same shape and tile always give the same division, so the same bits. */
@@ -113,7 +125,14 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
   const merge = tile.merge && chunks > 1;
   // Where every invocation adds all chunks, that must stay small against its block.
   const blockRows = Math.min(rows, Math.max(tile.blockRows, merge ? 1 : 8 * chunks));
-  const wide = [4, 2].find((count) => count <= tile.wide && channels % (count * tile.lanes) === 0) ?? 1;
+  const widths = [4, 2, 1].filter((count) =>
+    count === 1 || count <= tile.wide && channels % (count * tile.lanes) === 0
+  );
+  const [wide] = widths;
+  const columns = channels / tile.lanes;
+  const alone = rows > tile.aloneRows || columns < tile.aloneGroups / 4
+    ? undefined
+    : widths.find((count) => count === 1 || columns >= tile.aloneGroups * count);
   return {
     rows,
     size,
@@ -130,12 +149,13 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     blockRows,
     wide,
     merge,
+    alone,
   };
 }
 
 /** A shader of this folder for rows of that length. */
-export function batchNormShader(name: string, source: string, moments: string): (size: number) => ShaderFile {
-  const file = `batch_norm/${name}.wgsl`;
-  const shader = elementShader({ file, source, includes: { "batch_norm_moments.wgsl": moments } });
+export function batchNormShader(name: string, source: string): (size: number) => ShaderFile {
+  const includes = { "batch_norm_moments.wgsl": momentsSource, "batch_norm_columns.wgsl": columnsSource };
+  const shader = elementShader({ file: `batch_norm/${name}.wgsl`, source, includes });
   return (size) => shader.forRow(size).shader;
 }

@@ -143,6 +143,8 @@ const TILE: BatchNormTile = {
   chunkRows: 4,
   wide: 1,
   blockRows: 8,
+  aloneRows: 0,
+  aloneGroups: 4,
   merge: true,
 };
 
@@ -160,6 +162,11 @@ Deno.test("batch norm: every tile constant", async () => {
     { lanes: 2, wide: 4 },
     { blockRows: 1 },
     { merge: false },
+    { aloneRows: 1000 },
+    { aloneRows: 1000, aloneGroups: 0 },
+    { aloneRows: 1000, lanes: 2, wide: 4, aloneGroups: 1 },
+    { aloneRows: 1000, lanes: 2, wide: 4, aloneGroups: 2 },
+    { aloneRows: 96, aloneGroups: 0 },
   ];
   const [plain, residual] = EDGE_CASES.filter(({ name }) => name.startsWith("primes"));
   for (const variant of variants) {
@@ -210,7 +217,7 @@ Deno.test("batch norm: the reference's gradient against central differences", ()
 Deno.test("batch norm: tfjs's tape gives every gradient, in training and with running statistics", async () => {
   for (const frozen of [false, true]) {
     for (const [relu, residual] of [[true, false], [true, true], [false, true]]) {
-      const test = { ...EDGE_CASES[3], shape: [2, 3, 3, 8], relu, residual };
+      const test = { ...EDGE_CASES[3], shape: [2, 3, 3, residual ? 64 : 8], relu, residual };
       const drawn = draw(test, frozen);
       const t = tensorsOf(test, drawn);
       const before = tf.memory().numTensors;

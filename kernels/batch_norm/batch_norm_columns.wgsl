@@ -1,0 +1,36 @@
+// The moments of WIDE columns of x, c and those every `stride` elements on, about the first row, over the rows
+// first, first + step, .. below last, four at a time. Needs x [M, C], u.channels and WIDE.
+//#include "elements.wgsl"
+//#include "batch_norm_moments.wgsl"
+fn column_moments(c: u32, stride: u32, first: u32, last: u32, step: u32) -> array<Moments, WIDE> {
+  var all = array<Moments, WIDE>(); // all 0
+  var pivot = array<Element, WIDE>();
+  //#unroll
+  for (var k = 0u; k < WIDE; k++) {
+    pivot[k] = x[c + k * stride];
+  }
+  let row = step * u.channels;
+  var m = first;
+  for (; m + 3u * step < last; m += 4u * step) {
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      let at = m * u.channels + c + k * stride;
+      let a = x[at] - pivot[k];
+      let b = x[at + row] - pivot[k];
+      let d = x[at + 2u * row] - pivot[k];
+      let e = x[at + 3u * row] - pivot[k];
+      let mean = 0.25 * ((a + b) + (d + e));
+      let squares = ((a - mean) * (a - mean) + (b - mean) * (b - mean)) +
+        ((d - mean) * (d - mean) + (e - mean) * (e - mean));
+      all[k] = merge_moments(all[k], Moments(4.0, mean, squares));
+    }
+  }
+  for (; m < last; m += step) {
+    //#unroll
+    for (var k = 0u; k < WIDE; k++) {
+      let d = x[m * u.channels + c + k * stride] - pivot[k];
+      all[k] = merge_moments(all[k], Moments(1.0, d, Element(0.0)));
+    }
+  }
+  return all;
+}
