@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
+import { hookCommands } from "../../kernels/runtime/program.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import type { Layers } from "../../models/layers.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
@@ -142,6 +143,35 @@ async function overfit(loss: () => tf.Scalar, sgd: Sgd, steps: number, rate: num
   }
   return { losses, tensors };
 }
+
+Deno.test("no gradient of the images is made", () => {
+  const network = new CnnNetwork(CNN, 1, defaultLayers);
+  const sgd = new Sgd(network.parameters, { momentum: 0.9, weightDecay: 0 });
+  const images = tf.zeros<tf.Rank.R4>([2, 32, 32, 3]);
+  const labels = tf.tensor1d([0, 1], "int32");
+  const gradients: string[] = [];
+  const unhook = hookCommands({
+    onDispatch(name, dispatch, record) {
+      if (name.startsWith("conv2d/conv2d_bwd_input")) {
+        const [output] = dispatch!.outputs;
+        if ("shape" in output) gradients.push(output.shape.join());
+      }
+      record();
+    },
+    onCopy: (_bytes, record) => record(),
+  });
+  try {
+    sgd.step(() => defaultLayers.softmaxCrossEntropy(network.logits(images, { training: true }), labels), 0.1)
+      .dispose();
+  } finally {
+    unhook();
+  }
+  assertEquals(gradients.length, 52); // of 53 convolutions
+  assert(!gradients.includes("2,32,32,4"), gradients.join(" "));
+  sgd.dispose();
+  network.dispose();
+  tf.dispose([images, labels]);
+});
 
 Deno.test("the CNN learns one batch by heart, without leaking tensors", async () => {
   const network = new CnnNetwork(CNN, 1);
