@@ -55,7 +55,7 @@ const TILES = [[16, 4], [8, 8], [6, 8], [4, 4]] as const;
 /** dFilter with taps and channels over the lanes: vec4s of rows, vec4s of columns, pixels a round. */
 const FILTER_TILES = [[2, 8, 2], [4, 4, 2], [1, 4, 8]] as const;
 /** dFilter with the pixels over the lanes. */
-const PIXEL_TILES = [[4, 4, 2], [1, 4, 2]] as const;
+const PIXEL_TILES = [[4, 4, 2], [2, 4, 2], [1, 4, 2]] as const;
 /** The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round. */
 const BLOCKS = [[8, 2, 64, 16, 2], [8, 2, 128, 16, 2], [4, 1, 64, 16, 4], [4, 1, 32, 8, 4]] as const;
 /** The smallest of them, for layers with few pixels and channels. */
