@@ -10,7 +10,6 @@
 //#include "batch_norm_moments.wgsl"
 //#include "batch_norm_columns.wgsl"
 const LANES = 8u;
-const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const RELU = true;
 const RESIDUAL = false;
 
@@ -21,7 +20,6 @@ struct Uniforms {
   momentum: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
 @group(0) @binding(1) var<storage, read> residual: array<Element>; // [M, C]; x itself where there is none
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [C]
 @group(0) @binding(3) var<storage, read> beta: array<Element>; // [C]
@@ -38,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   if (c < u.channels) {
     // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
     let last = u.rows + (id.z >> 16u);
-    let all = column_moments(c, LANES, 0u, last, 1u);
+    let all = column_moments(u.channels, c, LANES, 0u, last, 1u);
     var mean = array<Element, WIDE>();
     var scale = array<Element, WIDE>();
     var shift = array<Element, WIDE>();

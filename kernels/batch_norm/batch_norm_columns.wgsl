@@ -1,20 +1,27 @@
 // The moments of WIDE columns of x, c and those every `stride` elements on, about the first row, over the rows
-// first, first + step, .. below last, four at a time. Needs x [M, C], u.channels and WIDE.
+// first, first + step, .. below last, four at a time.
 //#include "elements.wgsl"
 //#include "batch_norm_moments.wgsl"
-fn column_moments(c: u32, stride: u32, first: u32, last: u32, step: u32) -> array<Moments, WIDE> {
+const WIDE = 1u; // C is a multiple of the stride times WIDE, in elements, or WIDE is 1
+
+@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+
+// channels: C in elements
+fn column_moments(
+  channels: u32, c: u32, stride: u32, first: u32, last: u32, step: u32,
+) -> array<Moments, WIDE> {
   var all = array<Moments, WIDE>(); // all 0
   var pivot = array<Element, WIDE>();
   //#unroll
   for (var k = 0u; k < WIDE; k++) {
     pivot[k] = x[c + k * stride];
   }
-  let row = step * u.channels;
+  let row = step * channels;
   var m = first;
   for (; m + 3u * step < last; m += 4u * step) {
     //#unroll
     for (var k = 0u; k < WIDE; k++) {
-      let at = m * u.channels + c + k * stride;
+      let at = m * channels + c + k * stride;
       let a = x[at] - pivot[k];
       let b = x[at + row] - pivot[k];
       let d = x[at + 2u * row] - pivot[k];
@@ -28,7 +35,7 @@ fn column_moments(c: u32, stride: u32, first: u32, last: u32, step: u32) -> arra
   for (; m < last; m += step) {
     //#unroll
     for (var k = 0u; k < WIDE; k++) {
-      let d = x[m * u.channels + c + k * stride] - pivot[k];
+      let d = x[m * channels + c + k * stride] - pivot[k];
       all[k] = merge_moments(all[k], Moments(1.0, d, Element(0.0)));
     }
   }

@@ -14,7 +14,6 @@
 //#include "batch_norm_columns.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
-const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
 
 struct Uniforms {
   rows: u32, // M = N H W
@@ -24,7 +23,6 @@ struct Uniforms {
   chunk_rows: u32, // rows of a chunk; the last chunk may have fewer
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
 @group(0) @binding(1) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C] mean, squares
 @group(0) @binding(2) var<uniform> u: Uniforms;
 
@@ -49,7 +47,7 @@ fn main(
   var all = array<Moments, WIDE>(); // all 0
   if (inside) {
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
-    all = column_moments(c, LANES_C, chunk * u.chunk_rows + local.y, last, LANES_M);
+    all = column_moments(u.channels, c, LANES_C, chunk * u.chunk_rows + local.y, last, LANES_M);
   }
   if (LANES_M > 1u) { // then WIDE is 1
     let lane = local.y * LANES_C + local.x;

@@ -189,7 +189,10 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   dispatch.outputs.forEach(({ offset, size }, i) =>
     resources.push({ buffer: bufferOf(outputs[i]), offset, size })
   );
-  if (bytes.byteLength > 0) resources.push({ buffer: uniformBuffer(device, bytes) });
+  internals.ensureCommandEncoderReady();
+  if (bytes.byteLength > 0) {
+    resources.push({ buffer: uniformBuffer(device, internals.commandEncoder!, bytes) });
+  }
   const bindGroup = device.createBindGroup({
     layout,
     entries: resources.map((resource, binding) => ({ binding, resource })),
@@ -231,7 +234,6 @@ function record(
   bindGroup: GPUBindGroup,
   dispatch: Dispatch,
 ): void {
-  internals.ensureCommandEncoderReady();
   internals.computePassEncoder ??= internals.commandEncoder!.beginComputePass();
   const pass = internals.computePassEncoder;
   current = dispatch;

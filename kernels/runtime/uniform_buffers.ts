@@ -8,18 +8,31 @@
  * @module
  */
 
-/** Buffers that are kept at most; the oldest go first, as do those of uniforms that change from step to step. */
+/** Buffers that are kept, the oldest first: rates and counts of steps make new ones all the time. */
 const MAX_KEPT = 4096;
 
-const kept = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();
+interface Kept {
+  readonly buffer: GPUBuffer;
+  /** the last one that used it: the buffer may go once that was submitted */
+  encoder: GPUCommandEncoder;
+}
 
-/** A buffer of these bytes, a multiple of 16, that nobody writes to again. */
-export function uniformBuffer(device: GPUDevice, bytes: ArrayBuffer): GPUBuffer {
+const kept = new WeakMap<GPUDevice, Map<string, Kept>>();
+
+/**
+ * A buffer of these bytes, a multiple of 16, that nobody writes to again.
+ *
+ * @param encoder the one that is recorded into, of which nothing has been submitted
+ */
+export function uniformBuffer(device: GPUDevice, encoder: GPUCommandEncoder, bytes: ArrayBuffer): GPUBuffer {
   let buffers = kept.get(device);
   if (buffers === undefined) kept.set(device, buffers = new Map());
   const key = new Uint32Array(bytes).join();
   const known = buffers.get(key);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    known.encoder = encoder;
+    return known.buffer;
+  }
   const buffer = device.createBuffer({
     size: bytes.byteLength,
     usage: GPUBufferUsage.UNIFORM,
@@ -27,8 +40,17 @@ export function uniformBuffer(device: GPUDevice, bytes: ArrayBuffer): GPUBuffer 
   });
   new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(bytes));
   buffer.unmap();
-  // Not destroyed: a command that is not submitted yet may use it.
-  if (buffers.size >= MAX_KEPT) buffers.delete(buffers.keys().next().value!);
-  buffers.set(key, buffer);
+  buffers.set(key, { buffer, encoder });
+  if (buffers.size > MAX_KEPT) dropOldest(buffers, encoder);
   return buffer;
+}
+
+/** Destroys the oldest buffer that no unsubmitted command uses; what is not destroyed leaks. */
+function dropOldest(buffers: Map<string, Kept>, encoder: GPUCommandEncoder): void {
+  for (const [key, { buffer, encoder: last }] of buffers) {
+    if (last === encoder) continue;
+    buffer.destroy();
+    buffers.delete(key);
+    return;
+  }
 }
