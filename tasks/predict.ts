@@ -78,7 +78,9 @@ const command = defineCommand({
       type: "integer",
       min: 96,
       default: 416,
-      description: "pixels of a frame's longer side when faces are looked for, a multiple of 32",
+      description:
+        "pixels of a frame's longer side when faces are looked for, a multiple of 32; it is halved " +
+        "for large faces, too",
     },
     maxGap: {
       type: "integer",

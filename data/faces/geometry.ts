@@ -16,13 +16,17 @@ export interface Box extends Point {
   readonly height: number;
 }
 
-/** Intersection over union of two boxes, 0 to 1. */
-export function overlap(a: Box, b: Box): number {
+/** What two boxes have in common, in square pixels. */
+export function sharedArea(a: Box, b: Box): number {
   const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
   const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  if (width <= 0 || height <= 0) return 0;
-  const both = width * height;
-  return both / (a.width * a.height + b.width * b.height - both);
+  return width <= 0 || height <= 0 ? 0 : width * height;
+}
+
+/** Intersection over union of two boxes, 0 to 1. */
+export function overlap(a: Box, b: Box): number {
+  const both = sharedArea(a, b);
+  return both === 0 ? 0 : both / (a.width * a.height + b.width * b.height - both);
 }
 
 /** The square around a box's centre whose side is the box's longer one. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { alignFace } from "../../data/faces/alignment.ts";
-import { type DetectorOptions, FaceDetector } from "../../models/faces/detector.ts";
+import { type DetectorOptions, FaceDetector, octavesOf } from "../../models/faces/detector.ts";
 import { alignmentPoints, FaceLandmarks } from "../../models/faces/landmarks.ts";
 import { FaceTracker } from "../../models/faces/tracking.ts";
 import type { FacesFrame, RawFrame } from "./frames.ts";
@@ -37,7 +37,8 @@ export class FaceFinder {
     nameOf: (track: number) => string,
   ): Promise<FacesFrame[]> {
     const images = frames.flatMap(({ image }) => image ?? []);
-    const detections = await this.#detector.detect(images, this.#options);
+    const { size, minScore } = this.#options;
+    const detections = await this.#detector.detectAtSizes(images, octavesOf(size), minScore);
     const faces = detections.flatMap((boxes, i) => boxes.map((box) => ({ image: images[i], box })));
     const landmarks = await this.#landmarks.find(faces);
     const crops = faces.map(({ image }, i) => alignFace(image, alignmentPoints(landmarks[i])));

@@ -5,7 +5,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { ACTION_UNITS, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
-import { draw } from "../run/report/plot.ts";
+import { draw, EXPRESSION_COLOURS } from "../run/report/plot.ts";
 import type { Bin } from "./bins.ts";
 
 const WIDTH = 820;
@@ -39,7 +39,7 @@ export function expressionTimeline(bins: readonly Bin[], frameTime: FrameTime): 
     height: 170,
     x: axis(frameTime),
     y: { label: "probability", domain: [0, 1] },
-    color: { legend: true, domain: [...EXPRESSIONS], scheme: "Tableau10" },
+    color: { legend: true, domain: [...EXPRESSIONS], range: [...EXPRESSION_COLOURS] },
     marks: [
       Plot.rect(cells, {
         x1: "from",
@@ -74,7 +74,8 @@ export function unitTimeline(bins: readonly Bin[], first: number, frameTime: Fra
     marginLeft: 50,
     x: axis(frameTime),
     y: { label: null, domain: [...ACTION_UNITS], type: "band" },
-    color: { scheme: "Blues", domain: [0, 1], legend: true, label: "probability" },
+    // In steps: the legend of a continuous scale wants a canvas, which there is none of without a browser.
+    color: { type: "quantize", n: 10, scheme: "Blues", domain: [0, 1], legend: true, label: "probability" },
     marks: [
       Plot.barX(cells, {
         x1: "from",
