@@ -24,7 +24,7 @@ export interface RgbImage {
 
 /** What is wrong with an image: the parts of an {@link ImageError}, which can be sent from a worker. */
 export interface ImageFault {
-  /** what failed */
+  /** what failed; what cannot be read today may be readable tomorrow, and be the same file */
   readonly action: "decode" | "read";
   /** the file */
   readonly path: string;

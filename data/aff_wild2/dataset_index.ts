@@ -22,6 +22,9 @@ export function stateOf(path: string): FileState | undefined {
   }
 }
 
+/** The state of a file that is gone or cannot be looked at. */
+export const NO_FILE: FileState = { size: 0, mtime: 0 };
+
 function isSame(a: FileState, b: FileState | undefined): boolean {
   return a.size === b?.size && a.mtime === b.mtime;
 }
@@ -81,7 +84,7 @@ export class DatasetIndex {
     return this.#count(folder, indexed?.mtime === state?.mtime ? indexed?.crops : undefined);
   }
 
-  /** The kept frames whose crop could not be decoded, as long as its file is the same. */
+  /** The kept frames whose crop could not be decoded, as long as its file is the same, or still is not there. */
   badImages(dataset: Dataset): ImageError[] {
     return dataset.tracks.flatMap(({ imageFolder, frames }) => {
       const bad = this.#content.crops.get(this.#relative(imageFolder))?.bad;
@@ -89,7 +92,9 @@ export class DatasetIndex {
       return [...frames].flatMap((frame) => {
         const path = `${imageFolder}/${imageName(frame)}`;
         const found = bad.get(frame);
-        return found && isSame(found, stateOf(path)) ? [new ImageError("decode", path, found.reason)] : [];
+        return found && isSame(found, stateOf(path) ?? NO_FILE)
+          ? [new ImageError("decode", path, found.reason)]
+          : [];
       });
     });
   }

@@ -6,7 +6,7 @@
  */
 import { ImageError, readImage } from "../images.ts";
 import { readAnnotations, readCrops } from "./dataset.ts";
-import { stateOf } from "./dataset_index.ts";
+import { NO_FILE, stateOf } from "./dataset_index.ts";
 import { diskFiles } from "./files.ts";
 import {
   type FileState,
@@ -214,10 +214,10 @@ async function decodeAll(
 ): Promise<boolean> {
   const total = folders.reduce((sum, { pending }) => sum + pending.length, 0);
   const crops = pendingCrops(folders);
-  const linked = new Map<string, Promise<string | undefined>>();
+  const linked = new Map<string, Promise<ImageError | undefined>>();
   const decode = (file: string) => {
     effort.decoded++;
-    return reasonAgainst(file);
+    return errorOf(file);
   };
   let done = 0;
   const worker = async () => {
@@ -225,16 +225,17 @@ async function decodeAll(
       const { folder: { path, indexed }, i } = next.value;
       const frame = indexed.crops.numbers[i];
       const file = `${path}/${imageName(frame)}`;
-      const state = fileAt(file) ?? { size: 0, mtime: 0 };
+      const state: ReturnType<typeof fileAt> = fileAt(file) ?? NO_FILE;
       let result = state.link === undefined ? undefined : linked.get(state.link);
       if (result === undefined) {
         result = decode(file);
         if (state.link !== undefined) linked.set(state.link, result);
       }
-      const reason = await result;
+      const error = await result;
       const { size, mtime } = state;
-      [indexed.sizes[i], indexed.mtimes[i]] = [size, mtime];
-      if (reason !== undefined) indexed.bad.set(frame, { size, mtime, reason });
+      // What cannot be read is tried again: permissions change without a trace in a file's time of change.
+      if (error?.action !== "read") [indexed.sizes[i], indexed.mtimes[i]] = [size, mtime];
+      if (error !== undefined) indexed.bad.set(frame, { size, mtime, reason: error.reason });
       done++;
       onImage?.(done, total);
     }
@@ -244,14 +245,21 @@ async function decodeAll(
 }
 
 /** Why an image cannot be used; undefined if it can. */
-async function reasonAgainst(path: string): Promise<string | undefined> {
+async function errorOf(path: string): Promise<ImageError | undefined> {
   try {
     await readImage(path);
     return undefined;
   } catch (error) {
-    if (error instanceof ImageError) return error.reason;
+    if (error instanceof ImageError) return error;
     throw error;
   }
+}
+
+/** Orders a folder's bad crops by frame: they were decoded side by side. */
+function sortBad({ indexed: { bad } }: Folder): void {
+  const sorted = [...bad].sort(([a], [b]) => a - b);
+  bad.clear();
+  for (const [frame, entry] of sorted) bad.set(frame, entry);
 }
 
 /**
@@ -286,5 +294,6 @@ export async function prepareIndex(root: string, options: PrepareOptions = {}): 
     signal?.throwIfAborted();
   }
   const interrupted = await decodeAll(folders, effort, options);
+  folders.forEach(sortBad);
   return { root: layout.root, content: { annotations, crops }, sets, problems, effort, interrupted };
 }

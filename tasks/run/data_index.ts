@@ -66,8 +66,10 @@ export function refuseBadImages(
   }
   const shown = known.slice(0, 5).map(({ path, reason }) => `${path}: ${reason}`).join("; ");
   throw new UserError(
-    `Cannot start: ${known.length} images cannot be used, says ${index.path}: ${shown}${
+    `Cannot start: ${known.length} image${
+      known.length > 1 ? "s" : ""
+    } cannot be used, says ${index.path}: ${shown}${
       known.length > 5 ? "; ..." : ""
-    }; make them good, or leave their frames out with --on-bad-image=skip`,
+    }; make them good and run deno task prepare again, or leave their frames out with --on-bad-image=skip`,
   );
 }

@@ -41,7 +41,7 @@ Deno.test("prepare: checks a tree, writes the index; runs use it, refuse what it
     const file = `${folder}/run.json`;
     await Deno.writeTextFile(file, JSON.stringify(run));
     const refused = messageOf(await task("train", "--run", file, "--out", `${folder}/a`));
-    assertStringIncludes(refused, `Cannot start: 1 images cannot be used, says ${index}: ${bad}: `);
+    assertStringIncludes(refused, `Cannot start: 1 image cannot be used, says ${index}: ${bad}: `);
 
     // The same bits with the index, without it, and with one that is somewhere else.
     const skip = ["--run", file, "--on-bad-image", "skip"];

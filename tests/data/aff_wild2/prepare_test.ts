@@ -158,7 +158,7 @@ Deno.test("prepare: every unreadable crop is listed with its reason, until its f
       await Deno.writeFile(`${folder}/${String(i + 1).padStart(5, "0")}.jpg`, bytes);
     }
     const { content } = await prepare(root);
-    assertEquals([...content.crops.get("cropped_aligned/video1")!.bad.keys()].sort((a, b) => a - b), frames);
+    assertEquals([...content.crops.get("cropped_aligned/video1")!.bad.keys()], frames);
     const train = await readDataset(root, { labelSet: "expression", split: "train" });
     const labelled = [1, 2, 4, 5]; // frame 3 has no label
     const known = (await open(root)).badImages(train);
@@ -170,6 +170,24 @@ Deno.test("prepare: every unreadable crop is listed with its reason, until its f
     assertEquals(left, ["00002.jpg", "00004.jpg"]);
     const { effort, content: { crops } } = await prepare(root);
     assertEquals([effort.decoded, crops.get("cropped_aligned/video1")!.bad.size], [1, kinds.length - 2]);
+  });
+});
+
+Deno.test("prepare: a crop that cannot be read is known to runs, and tried again every time", async () => {
+  await withTree(async (root) => {
+    const [folder, elsewhere] = [`${root}/cropped_aligned/video4`, `${root}/elsewhere.jpg`];
+    await Deno.remove(`${folder}/00001.jpg`);
+    await Deno.symlink(elsewhere, `${folder}/00001.jpg`);
+    await Deno.mkdir(`${folder}/00002.jpg`);
+    await prepare(root);
+    const validation = await readDataset(root, { labelSet: "expression", split: "validation" });
+    const known = async () => (await open(root)).badImages(validation).map(({ reason }) => reason);
+    assertEquals(await known(), ["it does not exist", "it is no file"]);
+    assertEquals((await prepare(root)).effort.decoded, 2);
+    await Deno.writeFile(elsewhere, await noisyJpeg(9, 16));
+    assertEquals(await known(), ["it is no file"]);
+    assertEquals((await prepare(root)).effort.decoded, 2);
+    assertEquals([(await prepare(root)).effort.decoded, await known()], [1, ["it is no file"]]);
   });
 });
 
