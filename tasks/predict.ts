@@ -209,7 +209,10 @@ await runTask(command, Deno.args, async (options, context) => {
   }
   const sinks = await openSinks(options, predictor);
   const all = [sinks.csv, sinks.submission, sinks.report].filter((sink) => sink !== undefined);
-  const summaries = await predictAll(clips, predictor, finder, options, all, context);
+  const summaries = await predictAll(clips, predictor, finder, options, all, context).catch((error) => {
+    if (sinks.csv.partial !== undefined) context.log(`the rows so far are in ${sinks.csv.partial}`);
+    throw error;
+  });
   await sinks.csv.close();
   if (sinks.report !== undefined) {
     await sinks.report.write(options.report!, {

@@ -119,8 +119,9 @@ export async function annotateVideo(
   outputs: Outputs,
   context: Context,
 ): Promise<void> {
-  const { frames, frameRate } = await probeVideo(clip.source);
-  const progress = frames === undefined ? undefined : context.progress(`marking ${path}`, frames * repeat);
+  const { frames, estimatedFrames, frameRate } = await probeVideo(clip.source);
+  const total = (frames ?? estimatedFrames ?? 0) * repeat;
+  const progress = total === 0 ? undefined : context.progress(`marking ${path}`, total);
   const rows = readCsv(csv, ["frame", "track", "face", "x", ...(outputs.expressions ? ["expression"] : [])]);
   const colours = new Map<string, readonly number[]>();
   let row = await rows.next();
@@ -141,7 +142,7 @@ export async function annotateVideo(
       drawRow(image, record, colours.get(track)!, labels);
     }
     await writer.write(image.pixels);
-    progress?.update(number);
+    progress?.update(Math.min(number, total));
   }
   await writer!.close();
   progress?.finish();

@@ -49,9 +49,8 @@ export async function predictClip(
 ): Promise<ClipSummary> {
   const { predictor, finder, smoothing, fillGaps, source } = options;
   const expected = await expectedFrames(clip, source.repeat);
-  const progress = expected === undefined || clip.kind === "image"
-    ? undefined
-    : context.progress(clip.name, expected);
+  const total = expected.about;
+  const progress = total === undefined ? undefined : context.progress(clip.name, total);
   const isCrops = clip.kind === "crops" || finder === undefined;
   const timeline = new Timeline(clip.name, {
     smoothing,
@@ -86,7 +85,10 @@ export async function predictClip(
         faces.forEach(({ track }) => tracks.add(track));
       }
       await push(frames, false);
-      progress?.update(count, `${(count / (performance.now() - startedAt) * 1000).toFixed(1)} frames/s`);
+      progress?.update(
+        Math.min(count, total!),
+        `${(count / (performance.now() - startedAt) * 1000).toFixed(1)} frames/s`,
+      );
     }
     await push([], true);
   } finally {
@@ -99,8 +101,8 @@ export async function predictClip(
   const seconds = (performance.now() - startedAt) / 1000;
   const summary = { clip, frames: count, rows, framesWithFace, tracks: tracks.size, seconds };
   for (const sink of sinks) await sink.endClip?.(summary);
-  if (expected !== undefined && expected !== count) {
-    context.log(`${clip.name}: the file says that it has ${expected} frames; ${count} were decoded`);
+  if (expected.exact !== undefined && expected.exact !== count) {
+    context.log(`${clip.name}: the file says that it has ${expected.exact} frames; ${count} were decoded`);
   }
   return summary;
 }

@@ -5,6 +5,7 @@
  */
 import { type MissingFrames, writeSubmission } from "../../data/aff_wild2/submission.ts";
 import { ACTION_UNITS, EXPRESSIONS, type LabelSet } from "../../data/aff_wild2/types.ts";
+import { UserError } from "../run/cli.ts";
 import { requireWritable } from "../run/files.ts";
 import type { Clip } from "./clips.ts";
 import { csvColumns, csvLine, expressionOf, type Outputs } from "./csv.ts";
@@ -30,17 +31,20 @@ export interface Sink {
   endClip?(summary: ClipSummary): void | Promise<void>;
 }
 
-/** Writes the CSV as rows come, to a file that gets its name when it is whole, or to standard output. */
+/**
+ * Writes the CSV as rows come, to a file that gets its name when it is whole, or to standard output. Straight to the
+ * file: a stream keeps rows that are lost when the run is stopped.
+ */
 export class CsvSink implements Sink {
   readonly #path: string | undefined;
   readonly #outputs: Outputs;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #file: Deno.FsFile | typeof Deno.stdout;
   readonly #encoder = new TextEncoder();
 
-  private constructor(path: string | undefined, stream: WritableStream<Uint8Array>, outputs: Outputs) {
+  private constructor(path: string | undefined, file: Deno.FsFile | typeof Deno.stdout, outputs: Outputs) {
     this.#path = path;
     this.#outputs = outputs;
-    this.#writer = stream.getWriter();
+    this.#file = file;
   }
 
   /**
@@ -51,10 +55,8 @@ export class CsvSink implements Sink {
    */
   static async open(path: string | undefined, outputs: Outputs): Promise<CsvSink> {
     if (path !== undefined) await requireWritable(path);
-    const stream = path === undefined
-      ? Deno.stdout.writable
-      : (await Deno.create(CsvSink.partialPath(path))).writable;
-    const sink = new CsvSink(path, stream, outputs);
+    const file = path === undefined ? Deno.stdout : await Deno.create(CsvSink.partialPath(path));
+    const sink = new CsvSink(path, file, outputs);
     await sink.#write([csvColumns(outputs).join(",")]);
     return sink;
   }
@@ -69,13 +71,31 @@ export class CsvSink implements Sink {
   }
 
   async #write(lines: readonly string[]): Promise<void> {
-    if (lines.length > 0) await this.#writer.write(this.#encoder.encode(lines.join("\n") + "\n"));
+    if (lines.length === 0) return;
+    const bytes = this.#encoder.encode(lines.join("\n") + "\n");
+    try {
+      for (let written = 0; written < bytes.length;) {
+        written += await this.#file.write(bytes.subarray(written));
+      }
+    } catch (error) {
+      const where = this.#path ?? "standard output";
+      const why = error instanceof Deno.errors.BrokenPipe
+        ? "nobody reads it any more"
+        : (error as Error).message;
+      throw new UserError(`Cannot write rows to ${where}: ${why}`);
+    }
   }
 
   /** Ends the table; the file gets its name. */
   async close(): Promise<void> {
-    await this.#writer.close();
-    if (this.#path !== undefined) await Deno.rename(CsvSink.partialPath(this.#path), this.#path);
+    if (this.#path === undefined) return;
+    (this.#file as Deno.FsFile).close();
+    await Deno.rename(CsvSink.partialPath(this.#path), this.#path);
+  }
+
+  /** Where the rows so far are when no more will come; undefined for standard output. */
+  get partial(): string | undefined {
+    return this.#path === undefined ? undefined : CsvSink.partialPath(this.#path);
   }
 }
 

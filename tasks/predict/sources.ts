@@ -27,13 +27,22 @@ const PARALLEL_READS = 8;
 /** Bytes of a batch's pixels; beyond them it is cut short. */
 const BATCH_BYTES = 1 << 26;
 
-/** The frames that a clip should have, where that is known before they are read. */
-export async function expectedFrames(clip: Clip, repeat: number): Promise<number | undefined> {
-  if (clip.kind === "image") return 1;
-  if (clip.kind === "crops") return clip.frames;
-  if (typeof clip.source !== "string") return undefined;
-  const { frames } = await probeVideo(clip.source);
-  return frames === undefined ? undefined : frames * repeat;
+/** Frames of a clip before they are read. */
+export interface ExpectedFrames {
+  /** as many there should be; undefined where nobody says so */
+  readonly exact?: number;
+  /** the same, or a guess */
+  readonly about?: number;
+}
+
+/** The frames that a clip should have, as far as that is known before they are read. */
+export async function expectedFrames(clip: Clip, repeat: number): Promise<ExpectedFrames> {
+  if (clip.kind === "image") return { exact: 1 };
+  if (clip.kind === "crops") return { exact: clip.frames, about: clip.frames };
+  if (typeof clip.source !== "string") return {};
+  const { frames, estimatedFrames } = await probeVideo(clip.source);
+  const times = (count: number | undefined) => count === undefined ? undefined : count * repeat;
+  return { exact: times(frames), about: times(frames ?? estimatedFrames) };
 }
 
 /** A frame of an image that may be bad. */

@@ -19,6 +19,8 @@ export interface VideoFrame {
 /** What a container says of its video; a decoder may find another number of frames. */
 export interface VideoFacts {
   readonly frames: number | undefined;
+  /** by the duration, where the container does not count its frames */
+  readonly estimatedFrames: number | undefined;
   /** mean frames per second, e.g. `30000/1001` */
   readonly frameRate: string;
 }
@@ -27,6 +29,11 @@ const INSTALL = "apt-get install ffmpeg (Debian, Ubuntu), brew install ffmpeg (m
   "winget install ffmpeg (Windows)";
 /** Lines of ffmpeg's complaints that are kept for a message. */
 const KEPT_LINES = 5;
+
+/** A line of ffmpeg's, without the module and the address that it begins with. */
+function withoutTags(line: string): string {
+  return line.replace(/\[[^\]]*(@ 0x[^\]]*|error|fatal|panic)\] */g, "").trim();
+}
 
 /** Starts ffmpeg or ffprobe. */
 function start(
@@ -53,22 +60,29 @@ function fileArgument(path: string): string {
 
 /** What ffprobe says without decoding. */
 export async function probeVideo(path: string): Promise<VideoFacts> {
-  const entries = "stream=nb_frames,avg_frame_rate";
+  const entries = "stream=nb_frames,avg_frame_rate:format=duration";
   const args = ["-v", "error", "-select_streams", "V:0", "-show_entries", entries, "-of", "json"];
   const child = start("ffprobe", [...args, fileArgument(path)], { stdout: "piped", stderr: "piped" });
   const { success, stdout, stderr } = await child.output();
   if (!success) {
+    const complaints = new TextDecoder().decode(stderr).trim().split("\n").map(withoutTags);
     throw new UserError(
-      `Cannot read ${path}: ${new TextDecoder().decode(stderr).trim()}; expected an image or a video`,
+      `Cannot read ${path}: ${complaints.slice(-KEPT_LINES).join("; ")}; expected an image or a video`,
     );
   }
-  const [stream] = JSON.parse(new TextDecoder().decode(stdout)).streams ?? [];
+  const { streams: [stream] = [], format } = JSON.parse(new TextDecoder().decode(stdout));
   if (stream === undefined) {
     throw new UserError(`Cannot read ${path}: it has no video stream; expected an image or a video`);
   }
   const frames = Number(stream.nb_frames);
   const frameRate = /^[1-9]\d*\/[1-9]\d*$/.test(stream.avg_frame_rate) ? stream.avg_frame_rate : "25/1";
-  return { frames: frames > 0 ? frames : undefined, frameRate };
+  const [numerator, denominator] = frameRate.split("/").map(Number);
+  const estimate = Math.round(Number(format?.duration) * numerator / denominator);
+  return {
+    frames: frames > 0 ? frames : undefined,
+    estimatedFrames: estimate > 0 ? estimate : undefined,
+    frameRate,
+  };
 }
 
 /** What ffmpeg's `showinfo` says of a frame. */
@@ -113,7 +127,7 @@ class FrameLog {
         height: Number(match[3]),
       });
     } else if (/\[(error|fatal|panic)\]/.test(line) && this.complaints.length < KEPT_LINES) {
-      this.complaints.push(line.replace(/\[[^\]]*(@ 0x[^\]]*|error|fatal|panic)\] */g, "").trim());
+      this.complaints.push(withoutTags(line));
     }
   }
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { readCsv } from "../../tasks/predict/csv.ts";
 import golden from "../golden/faces.json" with { type: "json" };
-import { CONFIG, lastLine, task } from "./_task.ts";
+import { CONFIG, lastLine, task, taskCommand } from "./_task.ts";
 
 const FRAMES = { head: 67, two: 24, long: 24 };
 const folder = await Deno.makeTempDir();
@@ -129,5 +129,30 @@ Deno.test({
     // The frames that the longer one has more are 398 MB; what the heap happens to hold is up to 40 MB.
     const more = 18 * FRAMES.long * 640 * 480 * 3;
     assert(once > 1e8 && tenTimes - once < more / 4, `${once} bytes at most, then ${tenTimes}`);
+  },
+});
+
+Deno.test({
+  name: "predict: Ctrl-C keeps the rows so far",
+  ignore: missing !== undefined,
+  async fn() {
+    const out = `${folder}/stopped.csv`;
+    const args = [`${folder}/long.mkv`, "--weights", await weights, "--detector-size", "160", "--out", out];
+    const child = taskCommand("predict", ...args, "--repeat", "1000").spawn();
+    const errors = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = ""; !text.includes("frames/s");) {
+      const { value, done } = await errors.read();
+      assert(!done, text);
+      text += value;
+    }
+    child.kill("SIGINT");
+    const rest = (async () => {
+      while (!(await errors.read()).done);
+    })();
+    const [stdout] = await Promise.all([new Response(child.stdout).text(), rest]);
+    assertEquals((await child.status).code, 130, stdout);
+    assertEquals(JSON.parse(stdout.trim().split("\n").at(-1)!), { task: "predict", interrupted: true });
+    const rows = (await rowsByInput(`${out}.partial`)).get("long")!;
+    assert(rows.length > 0 && rows.length < 1000 * FRAMES.long, `${rows.length} rows`);
   },
 });
