@@ -4,7 +4,7 @@ import { overlap } from "../../../data/faces/geometry.ts";
 import { decodeImage, type RgbImage } from "../../../data/images.ts";
 import { register } from "../../../kernels/mod.ts";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
-import { FaceDetector } from "../../../models/faces/detector.ts";
+import { FaceDetector, octavesOf } from "../../../models/faces/detector.ts";
 import { alignmentPoints, FaceLandmarks } from "../../../models/faces/landmarks.ts";
 import { FACE_WEIGHTS } from "../../../models/faces/weights.ts";
 import sharp from "sharp";
@@ -48,6 +48,9 @@ Deno.test("the faces and landmarks of photographs are those that face-api.js its
       });
     }
   }
+  // A second size adds no second box of a face.
+  const both = await detector.detectAtSizes(images, octavesOf(SIZE), 0.5);
+  assertEquals(both.map(({ length }) => length), golden.map(({ faces }) => faces.length));
   assertEquals(tf.memory().numTensors, tensors);
   assertEquals(await detector.detect([], { size: 96, minScore: 0.5 }), []);
   await assertRejects(
@@ -57,4 +60,8 @@ Deno.test("the faces and landmarks of photographs are those that face-api.js its
   );
   detector.dispose();
   landmarks.dispose();
+});
+
+Deno.test("a size is looked at with its halves, down to 160 pixels", () => {
+  assertEquals([96, 224, 416, 640].map(octavesOf), [[96], [224], [416, 224], [640, 320, 160]]);
 });
