@@ -6,13 +6,15 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { type DropoutKey, dropoutUniforms } from "../dropout/dropout.ts";
 import { currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
+import { variantFor } from "../runtime/tuner.ts";
 import {
+  backwardCandidates,
   backwardProgram,
   type BackwardVariant,
-  chooseBackward,
-  chooseForward,
+  forwardCandidates,
   forwardProgram,
   type ForwardVariant,
+  sizesOf,
 } from "./variants.ts";
 
 /** Largest head: a wider one would not fit the tiles. */
@@ -112,7 +114,11 @@ function optionsOf({ mask, dropout }: AttentionSettings) {
 export function attentionForward(
   qkv: TensorInfo,
   settings: AttentionSettings,
-  variant: ForwardVariant = chooseForward(settings.frames, currentTraits().software),
+  variant: ForwardVariant = variantFor(
+    "attention_fwd",
+    sizesOf(settings),
+    () => forwardCandidates(settings.frames, currentTraits().software)[0],
+  ),
 ): AttentionOutputs {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;
@@ -144,7 +150,11 @@ export function attentionBackward(
   { context, logSumExp }: AttentionOutputs,
   dcontext: TensorInfo,
   settings: AttentionSettings,
-  variant: BackwardVariant = chooseBackward(settings.frames, currentTraits().software),
+  variant: BackwardVariant = variantFor(
+    "attention_bwd",
+    sizesOf(settings),
+    () => backwardCandidates(settings.frames, currentTraits().software)[0],
+  ),
 ): TensorInfo {
   requireSettings(settings);
   const { clips, frames, heads, size, mask } = settings;

@@ -7,6 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
 import { attentionBackward, attentionForward } from "./attention.ts";
 import { ATTENTION_TOLERANCE, type AttentionCase } from "./attention_cases.ts";
+import type { AttentionSizes } from "./attention_ref.ts";
 import { selfAttention, type SelfAttentionWeights } from "./self_attention.ts";
 
 /** The layers of the CNN-Transformer, small and the paper's, at their batches; and a minute of frames. */
@@ -17,7 +18,7 @@ const CASES: readonly AttentionCase[] = [
 ];
 
 /** q, k, v [B * T, 3D] -> context [B * T, D] by plain tfjs */
-function stockCore(qkv: tf.Tensor, { clips, frames, heads, size }: AttentionCase): tf.Tensor2D {
+export function stockCore(qkv: tf.Tensor, { clips, frames, heads, size }: AttentionSizes): tf.Tensor2D {
   const parts = qkv.reshape([clips, frames, 3, heads, size]).transpose([2, 0, 3, 1, 4]); // [3, B, A, T, S]
   const [q, k, v] = tf.unstack(parts);
   const probabilities = q.matMul(k, false, true).mul(1 / Math.sqrt(size)).softmax(); // [B, A, T, T]

@@ -34,6 +34,9 @@ const GROUP_ROWS = 8;
 /** Longest clip that has pipelines of its own, with all its frames in one tile: backward compiles in a second. */
 const MAX_SHORT = 10;
 
+/** All that each pass may run. */
+export const ATTENTION_SHADERS = { forward: Object.values(FORWARD), backward: Object.values(BACKWARD) };
+
 /** How forward divides the work; the numbers are the shaders' tile constants. */
 export type ForwardVariant =
   | { readonly kind: "registers"; readonly queries: number; readonly keys: number }
@@ -45,9 +48,11 @@ export type BackwardVariant =
   | { readonly kind: "registers"; readonly rows: number; readonly others: number }
   | { readonly kind: "workgroup"; readonly rows: number };
 
-/** T and S of an attention. */
-interface Sizes {
+/** A, T and S of an attention of B clips. */
+export interface Sizes {
+  readonly clips: number;
   readonly frames: number;
+  readonly heads: number;
   readonly size: number;
 }
 
@@ -64,18 +69,43 @@ function groupRows(frames: number): number {
   return frames <= 2 * GROUP_ROWS ? 2 : 4;
 }
 
-/** @param software whether the adapter runs on the CPU */
-export function chooseForward(frames: number, software: boolean): ForwardVariant {
-  if (!software) return { kind: "workgroup", rows: groupRows(frames) };
-  if (frames <= MAX_SHORT) return { kind: "registers", queries: Math.min(frames, 3), keys: frames };
-  return { kind: "registers", queries: 4, keys: 16 };
+/** The sizes on which the choice depends: clips times heads, T, S. */
+export function sizesOf({ clips, heads, frames, size }: Sizes): Record<string, number> {
+  return { BA: clips * heads, T: frames, S: size };
 }
 
-/** @param software whether the adapter runs on the CPU */
-export function chooseBackward(frames: number, software: boolean): BackwardVariant {
-  if (!software) return { kind: "workgroup", rows: groupRows(frames) };
-  if (frames <= MAX_SHORT) return { kind: "short", frames };
-  return { kind: "registers", rows: 4, others: 8 };
+/** Rows of an invocation in workgroup memory, the best for a clip of that length first. */
+function workgroupVariants(frames: number): { kind: "workgroup"; rows: number }[] {
+  const first = groupRows(frames);
+  const rows = [first, ...[1, 2, 4].filter((count) => count !== first && count <= 2 * first)];
+  return rows.map((count) => ({ kind: "workgroup", rows: count }));
+}
+
+/**
+ * The variants of forward that are worth timing, the default first.
+ *
+ * @param software whether the adapter runs on the CPU
+ */
+export function forwardCandidates(frames: number, software: boolean): ForwardVariant[] {
+  const tiles = frames <= MAX_SHORT
+    ? [[Math.min(frames, 3), frames], [1, frames], [1, 4]]
+    : [[4, 16], [4, 8], [2, 8]];
+  const registers = tiles.map(([queries, keys]): ForwardVariant => ({ kind: "registers", queries, keys }));
+  const workgroup = workgroupVariants(frames);
+  return software ? [...registers, ...workgroup] : [...workgroup, ...registers];
+}
+
+/**
+ * The variants of backward that are worth timing, the default first.
+ *
+ * @param software whether the adapter runs on the CPU
+ */
+export function backwardCandidates(frames: number, software: boolean): BackwardVariant[] {
+  const short: BackwardVariant[] = frames <= MAX_SHORT ? [{ kind: "short", frames }] : [];
+  const tiles = [[4, 8], [4, 4], [2, 4]];
+  const registers = tiles.map(([rows, others]): BackwardVariant => ({ kind: "registers", rows, others }));
+  const workgroup = workgroupVariants(frames);
+  return software ? [...short, ...registers, ...workgroup] : [...workgroup, ...short, ...registers];
 }
 
 function workgroupProgram(shader: ShaderFile, rows: number, { frames, size }: Sizes): AttentionProgram {

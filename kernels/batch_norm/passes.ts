@@ -17,7 +17,7 @@ import {
   type BatchNormPlan,
   batchNormShader,
   type BatchNormTile,
-  defaultTile,
+  chooseTile,
   planBatchNorm,
 } from "./plan.ts";
 
@@ -30,6 +30,17 @@ const BACKWARD = batchNormShader("batch_norm_bwd", backwardSource);
 
 const ALONE_FORWARD = batchNormShader("batch_norm_alone_fwd", aloneForwardSource);
 const ALONE_BACKWARD = batchNormShader("batch_norm_alone_bwd", aloneBackwardSource);
+
+/** All that the training passes run. */
+export const BATCH_NORM_SHADERS = [
+  SUMS,
+  MERGE,
+  FORWARD,
+  BACKWARD_SUMS,
+  BACKWARD,
+  ALONE_FORWARD,
+  ALONE_BACKWARD,
+].flatMap((forRow) => [forRow(4), forRow(1)]);
 
 /** How the normalisation is applied; see {@link batchNorm}. */
 export interface BatchNormSettings {
@@ -82,7 +93,7 @@ function mergeChunks(parts: TensorInfo, plan: BatchNormPlan, backward: boolean):
 export function batchNormForward(
   { x, gamma, beta, runningMean, runningVariance, residual }: ForwardInputs,
   { epsilon, momentum, relu }: BatchNormSettings,
-  tile: BatchNormTile = defaultTile(),
+  tile: BatchNormTile = chooseTile(x.shape),
 ): TensorInfo[] {
   const plan = planBatchNorm(x.shape, tile);
   const { rows, channels, size, groups, chunks, chunkRows, blocks, blockRows } = plan;
@@ -133,7 +144,7 @@ export function batchNormForward(
 export function batchNormInferenceForward(
   { x, gamma, beta, runningMean, runningVariance, residual }: ForwardInputs,
   { epsilon, relu }: Pick<BatchNormSettings, "epsilon" | "relu">,
-  tile: BatchNormTile = defaultTile(),
+  tile: BatchNormTile = chooseTile(x.shape),
 ): TensorInfo {
   const plan = planBatchNorm(x.shape, tile);
   const { rows, channels, size, blocks, blockRows } = plan;
@@ -161,7 +172,7 @@ export interface BatchNormGradSettings {
 export function batchNormBackward(
   { x, y, dy, saved }: Record<"x" | "y" | "dy" | "saved", TensorInfo>,
   settings: BatchNormGradSettings,
-  tile: BatchNormTile = defaultTile(),
+  tile: BatchNormTile = chooseTile(x.shape),
 ): TensorInfo[] {
   const { relu, frozen } = settings;
   const residual = relu && settings.residual;

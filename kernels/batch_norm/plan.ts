@@ -3,8 +3,10 @@
  *
  * @module
  */
+import type { AdapterTraits } from "../runtime/device.ts";
 import { elementShader } from "../runtime/elements.ts";
 import { currentTraits } from "../runtime/program.ts";
+import { variantFor } from "../runtime/tuner.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import columnsSource from "./batch_norm_columns.wgsl" with { type: "text" };
 import momentsSource from "./batch_norm_moments.wgsl" with { type: "text" };
@@ -67,9 +69,33 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
  */
 const MAX_ROUNDS = 32768;
 
-/** The tile for the adapter in use. */
-export function defaultTile(): BatchNormTile {
-  return currentTraits().software ? TILES.software : TILES.gpu;
+/** The name of the choice of a tile, see tuner.ts. */
+export const BATCH_NORM_OP = "batch_norm";
+
+/** The sizes of [.., C] on which the choice depends: rows and channels. */
+export function sizesOf(shape: readonly number[]): Record<string, number> {
+  const C = shape[shape.length - 1];
+  return { M: shape.slice(0, -1).reduce((product, n) => product * n, 1), C };
+}
+
+/** The tiles that are worth timing, the default first. */
+export function batchNormCandidates({ software }: AdapterTraits): BatchNormTile[] {
+  const onCpu = [TILES.software, { ...TILES.software, wide: 1 }, { ...TILES.software, blockRows: 16 }, {
+    ...TILES.software,
+    aloneRows: 0,
+  }];
+  const onGpu = [
+    TILES.gpu,
+    { ...TILES.gpu, lanesC: 32 },
+    { ...TILES.gpu, lanes: 128 },
+    { ...TILES.gpu, workgroups: 256 },
+  ];
+  return software ? [...onCpu, TILES.gpu] : [...onGpu, TILES.software];
+}
+
+/** The tile for a shape on the adapter in use. */
+export function chooseTile(shape: readonly number[]): BatchNormTile {
+  return variantFor(BATCH_NORM_OP, sizesOf(shape), () => batchNormCandidates(currentTraits())[0]);
 }
 
 /** A tensor seen as M rows of C channels, and how they are divided. */

@@ -6,7 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { randomTensor } from "../runtime/bench.ts";
 import { currentTraits } from "../runtime/program.ts";
-import { shapeClass, type TuneCase } from "../runtime/tuner.ts";
+import { onePerClass, type TuneCase } from "../runtime/tuner.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";
 import { resnet50Layers } from "./conv2d_bench.ts";
 import { toleranceOf } from "./conv2d_cases.ts";
@@ -95,6 +95,4 @@ const ALL = PASSES.flatMap((pass) =>
 );
 
 /** One case a class. */
-export const CONV2D_TUNE_CASES: readonly TuneCase<Conv2dVariant>[] = [
-  ...new Map(ALL.map((item) => [`${item.op} ${shapeClass(item.sizes)}`, item])).values(),
-];
+export const CONV2D_TUNE_CASES: readonly TuneCase<Conv2dVariant>[] = onePerClass(ALL);

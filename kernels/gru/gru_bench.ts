@@ -21,24 +21,40 @@ interface Sizes {
 
 const LAYERS = 2;
 
-/** x [B, T, D] -> y [B, T, G] by tfjs's ops: a layer's input product at once, then a dozen ops a step. */
-function stockLayer(x: tf.Tensor3D, weights: GruDirectionWeights): tf.Tensor3D {
-  const [clips, frames, depth] = x.shape;
-  const hidden = weights.hiddenWeight.shape[0];
-  const projected = x.reshape([clips * frames, depth]).matMul(weights.inputWeight).add(weights.inputBias)
-    .reshape([clips, frames, 3 * hidden]); // [B, T, 3G]
+/** projected = x w + b [B, T, 3G] -> states [B, T, G] by tfjs's ops, a dozen a step. */
+export function stockSteps(
+  projected: tf.Tensor3D,
+  { hiddenWeight, hiddenBias }: Pick<GruDirectionWeights, "hiddenWeight" | "hiddenBias">,
+): tf.Tensor3D {
+  const [clips, frames] = projected.shape;
+  const hidden = hiddenWeight.shape[0];
   const states: tf.Tensor2D[] = [];
   let state = tf.zeros<tf.Rank.R2>([clips, hidden]);
   for (let t = 0; t < frames; t++) {
     const input = projected.slice([0, t, 0], [clips, 1, 3 * hidden]).reshape([clips, 3 * hidden]); // [B, 3G]
     const [xr, xz, xn] = tf.split(input, 3, 1);
-    const [hr, hz, hn] = tf.split(state.matMul(weights.hiddenWeight).add(weights.hiddenBias), 3, 1);
+    const [hr, hz, hn] = tf.split(state.matMul(hiddenWeight).add(hiddenBias), 3, 1);
     const update = xz.add(hz).sigmoid();
     const candidate = xn.add(xr.add(hr).sigmoid().mul(hn)).tanh();
     state = candidate.add(update.mul(state.sub(candidate))) as tf.Tensor2D;
     states.push(state);
   }
   return tf.stack(states, 1) as tf.Tensor3D; // [B, T, G]
+}
+
+/** x [B, T, D] -> x w + b [B, T, 3G] by tfjs's ops. */
+export function stockProjection(
+  x: tf.Tensor3D,
+  { inputWeight, inputBias }: Pick<GruDirectionWeights, "inputWeight" | "inputBias">,
+): tf.Tensor3D {
+  const [clips, frames, depth] = x.shape;
+  return x.reshape([clips * frames, depth]).matMul(inputWeight).add(inputBias)
+    .reshape([clips, frames, inputBias.shape[0]]); // [B, T, 3G]
+}
+
+/** x [B, T, D] -> y [B, T, G] by tfjs's ops: a layer's input product at once, then the steps. */
+function stockLayer(x: tf.Tensor3D, weights: GruDirectionWeights): tf.Tensor3D {
+  return stockSteps(stockProjection(x, weights), weights);
 }
 
 function setup({ clips, frames, depth, hidden }: Sizes): BenchRun {

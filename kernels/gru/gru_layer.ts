@@ -11,9 +11,10 @@ import { matmul } from "../matmul/matmul.ts";
 import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import {
-  chooseGruTiles,
+  chooseGruTile,
   divideSteps,
   type GruGeometry,
+  type GruPass,
   type GruTile,
   LANES,
   MAX_ROUNDS,
@@ -47,6 +48,12 @@ const BIAS: ShaderFile = { file: "gru/gru_bias.wgsl", source: biasSource };
 const BEGIN: ShaderFile = { file: "gru/gru_begin.wgsl", source: beginSource };
 const JOIN: ShaderFile = { file: "gru/gru_join.wgsl", source: joinSource };
 const SPLIT: ShaderFile = { file: "gru/gru_split.wgsl", source: splitSource };
+
+/** All that the steps of a pass may run. */
+export const GRU_SHADERS: Readonly<Record<GruPass, readonly ShaderFile[]>> = {
+  forward: [FORWARD, FORWARD_TILE],
+  backward: [BACKWARD, BACKWARD_TILE],
+};
 
 /** The weights of one direction, gates r, z, n along 3G; G is a multiple of 4. */
 export interface DirectionWeights {
@@ -147,7 +154,7 @@ export function gruLayerForward(
   weights: readonly DirectionWeights[],
   initialState: TensorInfo | undefined,
   geometry: GruGeometry,
-  tile: GruTile = chooseGruTiles(geometry).forward,
+  tile: GruTile = chooseGruTile("forward", geometry),
 ): GruLayerResult {
   const { clips, frames, depth, hidden, directions } = geometry;
   const { inputWeight, hiddenWeight, inputBias, hiddenBias } = prepareWeights(weights, geometry);
@@ -197,7 +204,7 @@ export function gruLayerBackwardSteps(
   { gates, previous, hiddenWeight }: Pick<GruLayerResult, "gates" | "previous" | "hiddenWeight">,
   geometry: GruGeometry,
   hasInitialState: boolean,
-  tile: GruTile = chooseGruTiles(geometry).backward,
+  tile: GruTile = chooseGruTile("backward", geometry),
 ): GruGateGradients {
   const { clips, frames, hidden, directions } = geometry;
   let dRecurrent: TensorInfo | undefined;

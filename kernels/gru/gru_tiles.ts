@@ -5,6 +5,7 @@
  */
 import type { AdapterTraits } from "../runtime/device.ts";
 import { currentTraits } from "../runtime/program.ts";
+import { variantFor } from "../runtime/tuner.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 
 /** Invocations of a workgroup: the lanes of a software adapter's vector. */
@@ -64,41 +65,98 @@ export function workgroupTile(
   return { kind: "workgroup", constants, clips: clips * groups, units, fused };
 }
 
-/** The tiles of both kernels of a layer. */
-export interface GruTiles {
-  readonly forward: GruTile;
-  readonly backward: GruTile;
+/** What is computed: the states, or the gradients at the gates. */
+export type GruPass = "forward" | "backward";
+
+/** The passes' names for the tuner. */
+export const GRU_OPS: Readonly<Record<GruPass, string>> = { forward: "gru_fwd", backward: "gru_bwd" };
+
+/** A division of the work that does not tell how many units a layer has: it makes a tile for each. */
+export type GruVariant =
+  | { readonly kind: "subgroup"; readonly lanes: number; readonly clips: number; readonly fused: boolean }
+  | { readonly kind: "workgroup"; readonly clips: number; readonly fused: boolean };
+
+/** The sizes on which the choice depends. */
+export function sizesOf({ clips, hidden, directions }: GruGeometry): Record<string, number> {
+  return { B: clips, G: hidden, directions };
 }
 
-/** The number of clips a tile for which all tiles together take the least time. */
+/** vec4s of units of a lane where a step is a dispatch: a backward sum has a third of a forward one's weights. */
+const SUBGROUP_UNITS: Readonly<Record<GruPass, number>> = { forward: 1, backward: 2 };
+
+/** The tile of a variant for a layer. */
+export function tileOf(pass: GruPass, variant: GruVariant, { hidden }: Pick<GruGeometry, "hidden">): GruTile {
+  const units = hidden / 4;
+  const { kind, clips, fused } = variant;
+  if (kind === "workgroup") {
+    return fused
+      ? workgroupTile(clips, units, Math.ceil(64 / units), 2, true)
+      : workgroupTile(clips, 8, 8, 4);
+  }
+  const { lanes } = variant;
+  return fused
+    ? subgroupTile(clips, 1, lanes, Math.ceil(units / lanes), true)
+    : subgroupTile(clips, SUBGROUP_UNITS[pass], lanes);
+}
+
+/** The one first, the others after it. */
+function withFirst(first: number, all: readonly number[]): number[] {
+  return [first, ...all.filter((one) => one !== first)];
+}
+
+/** The size for which the tiles of all clips together take the least time. */
 function cheapest(clips: number, sizes: readonly number[], timeOf: (size: number) => number): number {
   const time = (size: number) => Math.ceil(clips / size) * timeOf(size);
   return sizes.reduce((best, size) => time(size) < time(best) ? size : best);
 }
 
-/** The faster tiles for an adapter and a shape. */
-export function chooseGruTiles(
+/** Variants for a software adapter: where U is small with all steps in one dispatch first. */
+function subgroupVariants(
+  pass: GruPass,
   { clips, hidden, directions }: GruGeometry,
-  { software, subgroupSize }: AdapterTraits = currentTraits(),
-): GruTiles {
-  const units = hidden / 4;
-  const fused = hidden <= FUSED_HIDDEN;
-  const lanes = Math.min(LANES, subgroupSize);
-  if (!software || lanes === 0) {
-    const tile = fused ? workgroupTile(1, units, Math.ceil(64 / units), 2, true) : workgroupTile(2, 8, 8, 4);
-    return { forward: tile, backward: tile };
-  }
+  lanes: number,
+): GruVariant[] {
+  const variant = (rows: number, fused: boolean): GruVariant => ({
+    kind: "subgroup",
+    lanes,
+    clips: rows,
+    fused,
+  });
   const load = (rows: number, vectors: number) => LOAD * (vectors + Math.ceil(rows / lanes));
-  if (!fused) {
-    return {
-      forward: subgroupTile(cheapest(clips, [8, 16, 24], (rows) => load(rows, 12) + 48 * rows), 1, lanes),
-      backward: subgroupTile(cheapest(clips, [8, 16], (rows) => load(rows, 8) + 32 * rows), 2, lanes),
-    };
-  }
+  const sizes = pass === "forward" ? [8, 16, 24] : [8, 16];
+  const timeOf = pass === "forward"
+    ? (rows: number) => load(rows, 12) + 48 * rows
+    : (rows: number) => load(rows, 8) + 32 * rows;
+  const apart = withFirst(cheapest(clips, sizes, timeOf), sizes).map((rows) => variant(rows, false));
+  if (hidden > FUSED_HIDDEN) return apart;
   const busy = (rows: number) => Math.ceil(clips / rows) * directions >= CORES;
   const rows = clips <= 4 ? 4 : busy(16) ? 16 : 8;
-  const tile = subgroupTile(rows, 1, lanes, Math.ceil(units / lanes), true);
-  return { forward: tile, backward: tile };
+  return [...withFirst(rows, [4, 8, 16]).map((count) => variant(count, true)), ...apart];
+}
+
+/** Variants for a GPU. */
+function workgroupVariants({ hidden }: GruGeometry): GruVariant[] {
+  const variant = (clips: number, fused: boolean): GruVariant => ({ kind: "workgroup", clips, fused });
+  const apart = [2, 1, 4].map((clips) => variant(clips, false));
+  return hidden > FUSED_HIDDEN ? apart : [...[1, 2].map((clips) => variant(clips, true)), ...apart];
+}
+
+/** The variants that are worth timing, the default first. */
+export function gruCandidates(
+  pass: GruPass,
+  geometry: GruGeometry,
+  { software, subgroupSize }: AdapterTraits,
+): GruVariant[] {
+  const lanes = Math.min(LANES, subgroupSize);
+  const subgroup = lanes === 0 ? [] : subgroupVariants(pass, geometry, lanes);
+  const workgroup = workgroupVariants(geometry);
+  return software ? [...subgroup, ...workgroup] : [...workgroup, ...subgroup];
+}
+
+/** The tile that runs unless another is given: of the tuned variant, or of the default. */
+export function chooseGruTile(pass: GruPass, geometry: GruGeometry): GruTile {
+  const shipped = () => gruCandidates(pass, geometry, currentTraits())[0];
+  return tileOf(pass, variantFor(GRU_OPS[pass], sizesOf(geometry), shipped), geometry);
 }
 
 /** Rounds of all loops that an invocation takes for a step, at most. */

@@ -8,7 +8,8 @@ import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import padSource from "./matmul_pad.wgsl" with { type: "text" };
 
-const PAD: ShaderFile = { file: "matmul/matmul_pad.wgsl", source: padSource };
+/** Copies an operand with zeros. */
+export const PAD: ShaderFile = { file: "matmul/matmul_pad.wgsl", source: padSource };
 const GROUP = 64;
 
 /** An operand: [batches, outer, K] if `inner`, else [batches, K, outer]. */

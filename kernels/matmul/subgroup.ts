@@ -12,7 +12,8 @@ import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
 import { fitsVec4, type Operand, padOperand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 
-const SUBGROUP = elementShader({
+/** Register tiles, by the columns of y. */
+export const SUBGROUP = elementShader({
   file: "matmul/matmul_subgroup.wgsl",
   source: subgroupSource,
   includes: ACTIVATION_INCLUDES,

@@ -68,6 +68,16 @@ export function shapeClass(sizes: Sizes): string {
   return Object.entries(sizes).map(([name, size]) => `${name}${rounded(size)}`).join(" ");
 }
 
+/** The first case of each class of shapes. */
+export function onePerClass<V>(cases: readonly TuneCase<V>[]): TuneCase<V>[] {
+  const classes = new Map<string, TuneCase<V>>();
+  for (const item of cases) {
+    const name = `${item.op} ${shapeClass(item.sizes)}`;
+    if (!classes.has(name)) classes.set(name, item);
+  }
+  return [...classes.values()];
+}
+
 /** The tuned variant if choices have been loaded and have one, else the op's default. */
 export function variantFor<V>(op: string, sizes: Sizes, shipped: () => V): V {
   if (tuned.size === 0 && !debugging(1)) return shipped();

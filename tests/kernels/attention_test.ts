@@ -18,9 +18,9 @@ import {
 } from "../../kernels/attention/attention_ref.ts";
 import { selfAttention, type SelfAttentionWeights } from "../../kernels/attention/self_attention.ts";
 import {
+  backwardCandidates,
   type BackwardVariant,
-  chooseBackward,
-  chooseForward,
+  forwardCandidates,
   type ForwardVariant,
 } from "../../kernels/attention/variants.ts";
 import { dropoutMaskRef } from "../../kernels/dropout/dropout_ref.ts";
@@ -132,16 +132,16 @@ Deno.test("attention: a GPU gets workgroups, a software adapter registers", () =
     const rows = frames <= 8 ? 1 : frames <= 16 ? 2 : 4;
     for (
       const variant of [
-        chooseForward(frames, false),
-        chooseBackward(frames, false),
+        forwardCandidates(frames, false)[0],
+        backwardCandidates(frames, false)[0],
       ]
     ) {
       assertEquals(variant, { kind: "workgroup", rows });
     }
   }
   for (const frames of [1, 9, 10, 11, 512]) {
-    assertEquals(chooseForward(frames, true).kind, "registers");
-    assertEquals(chooseBackward(frames, true).kind, frames <= 10 ? "short" : "registers");
+    assertEquals(forwardCandidates(frames, true)[0].kind, "registers");
+    assertEquals(backwardCandidates(frames, true)[0].kind, frames <= 10 ? "short" : "registers");
   }
 });
 

@@ -11,10 +11,12 @@ import {
 } from "../../kernels/gru/gru_layer.ts";
 import { gruLayerBackwardRef, gruLayerRef, type GruRefWeights } from "../../kernels/gru/gru_ref.ts";
 import {
-  chooseGruTiles,
+  gruCandidates,
   type GruGeometry,
+  type GruPass,
   type GruTile,
   subgroupTile,
+  tileOf,
   workgroupTile,
 } from "../../kernels/gru/gru_tiles.ts";
 import { register } from "../../kernels/mod.ts";
@@ -196,21 +198,24 @@ Deno.test("gru: fused steps want a workgroup that holds all units", () => {
   tf.dispose([x, ...weights.flatMap((w) => Object.values(w))]);
 });
 
-Deno.test("gru: the choice of tiles fits every number of units and adapter", () => {
+Deno.test("gru: every candidate fits every number of units and adapter, the default is the adapter's kind", () => {
+  const passes: GruPass[] = ["forward", "backward"];
   for (const software of [true, false]) {
     for (const hidden of [4, 8, 48, 64, 128, 132, 768, 1024]) {
       const geometry: GruGeometry = { clips: 32, frames: 9, depth: 4, hidden, directions: 2 };
-      for (
-        const tile of Object.values(chooseGruTiles(geometry, { software, subgroupSize: software ? 8 : 32 }))
-      ) {
-        assertEquals(tile.kind, software ? "subgroup" : "workgroup");
-        if (tile.fused) assertLessOrEqual(hidden / 4, tile.units);
-        const { TILE_M, UNITS, GROUPS, DEPTH } = tile.constants as Record<string, number>;
-        if (software) continue;
-        // What WebGPU guarantees: 256 invocations and 16 KiB of workgroup memory.
-        assertLessOrEqual(UNITS * GROUPS, 256);
-        const vectors = GROUPS * TILE_M * DEPTH + Math.max(12 * DEPTH * UNITS, 4 * UNITS * (DEPTH + 1));
-        assertLessOrEqual(16 * vectors, 16384);
+      for (const pass of passes) {
+        const variants = gruCandidates(pass, geometry, { software, subgroupSize: software ? 8 : 32 });
+        assertEquals(variants[0].kind, software ? "subgroup" : "workgroup");
+        assertEquals(new Set(variants.map(({ kind }) => kind)).size, 2);
+        for (const tile of variants.map((variant) => tileOf(pass, variant, geometry))) {
+          if (tile.fused) assertLessOrEqual(hidden / 4, tile.units);
+          const { TILE_M, UNITS, GROUPS, DEPTH, LANES, SPAN } = tile.constants as Record<string, number>;
+          // What WebGPU guarantees: 256 invocations and 16 KiB of workgroup memory.
+          assertLessOrEqual(tile.kind === "subgroup" ? LANES * SPAN : UNITS * GROUPS, 256);
+          if (tile.kind === "subgroup") continue;
+          const vectors = GROUPS * TILE_M * DEPTH + Math.max(12 * DEPTH * UNITS, 4 * UNITS * (DEPTH + 1));
+          assertLessOrEqual(16 * vectors, 16384);
+        }
       }
     }
   }
