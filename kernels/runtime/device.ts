@@ -74,6 +74,7 @@ async function initialize(): Promise<AdapterRecord> {
     requiredLimits: limits,
   });
   endRunOnErrors(device);
+  refuseLargeBuffers(device);
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
   await tf.setBackend("webgpu");
@@ -129,11 +130,30 @@ export function adapterTraits({ adapterInfo, features }: GPUDevice): AdapterTrai
 export function endRunOnErrors(device: GPUDevice): void {
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as unknown as { error: { message: string } | string }; // Deno hands out both
-    endRun(`WebGPU refused a command: ${(typeof error === "string" ? error : error.message).trim()}`);
+    const message = (typeof error === "string" ? error : error.message).trim();
+    if (error instanceof GPUOutOfMemoryError) {
+      endRun(`the device is out of memory: ${message}; a smaller batch takes less`);
+    } else endRun(`WebGPU refused a command: ${message}`);
   });
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") endRun(`the device was lost: ${message || reason}`);
   });
+}
+
+/**
+ * Makes a buffer beyond what the device takes an error where it is asked for: WebGPU would hand out an invalid one, and
+ * tell of it later.
+ */
+function refuseLargeBuffers(device: GPUDevice): void {
+  const create = device.createBuffer.bind(device);
+  const { maxBufferSize } = device.limits;
+  device.createBuffer = (descriptor) => {
+    if (descriptor.size <= maxBufferSize) return create(descriptor);
+    throw new RangeError(
+      `Cannot make a tensor of ${descriptor.size} bytes: expected at most ${maxBufferSize}, what this adapter's ` +
+        "buffers take; a smaller batch takes less",
+    );
+  };
 }
 
 let ending = false;

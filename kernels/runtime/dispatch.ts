@@ -1,5 +1,5 @@
 /**
- * What a dispatch is: the argument of `run` in program.ts.
+ * What a dispatch is, the argument of `run` in program.ts, and what it may not be.
  *
  * @module
  */
@@ -43,4 +43,54 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number?, number?];
   /** floating-point operations, for profiles */
   readonly flops?: number;
+}
+
+/** Bytes of a uniform window: the smallest limit that WebGPU guarantees. */
+export const WINDOW_BYTES = 65536;
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
+
+/** How an input is read, `storage` and whole unless it says something else. */
+export function inputOf(input: TensorInfo | Input): Input {
+  return "tensor" in input ? input : { tensor: input };
+}
+
+/** @throws {RangeError} for what WebGPU would refuse, naming the shader */
+export function requireDispatch(
+  { shader, outputs, workgroups }: Dispatch,
+  inputs: readonly Input[],
+  { maxComputeWorkgroupsPerDimension: most, maxStorageBufferBindingSize: mostBytes }: GPUSupportedLimits,
+): void {
+  if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
+    throw new RangeError(
+      `Cannot run ${shader.file}: it has [${workgroups}] workgroups; expected 1 to ${most} in each dimension`,
+    );
+  }
+  for (const output of outputs) {
+    const shape = "inPlace" in output ? output.inPlace.shape : output.shape;
+    if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
+    throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
+  }
+  for (const { tensor, as, offset = 0, size = 4 * sizeOf(tensor.shape) - offset } of inputs) {
+    if (as !== "uniform" || size <= WINDOW_BYTES) continue;
+    throw new RangeError(
+      `Cannot run ${shader.file}: a uniform window has ${size} bytes; expected at most ${WINDOW_BYTES}`,
+    );
+  }
+  const written = outputs.map((output) => ({
+    ...output,
+    tensor: "inPlace" in output ? output.inPlace : output,
+  }));
+  for (
+    const { tensor, offset = 0, size = 4 * sizeOf(tensor.shape) - offset } of [
+      ...inputs,
+      ...written,
+    ]
+  ) {
+    if (size <= mostBytes) continue;
+    throw new RangeError(
+      `Cannot run ${shader.file}: a tensor of shape [${tensor.shape}] takes ${size} bytes; expected at most the ` +
+        `${mostBytes} that this adapter binds at once`,
+    );
+  }
 }

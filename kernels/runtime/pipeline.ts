@@ -4,7 +4,7 @@
  * @module
  */
 import { debug } from "./debug.ts";
-import { endRun } from "./device.ts";
+import { adapterTraits, endRun } from "./device.ts";
 import { type UniformMember, uniformMembers } from "./uniforms.ts";
 import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
 
@@ -35,10 +35,28 @@ export function withShaders<T>(replace: (shader: ShaderFile) => ShaderFile, body
 }
 
 /**
+ * Refuses a shader whose lanes share by subgroup operations where a subgroup has fewer: it would compute something else.
+ * By convention LANES is how many do, the size of their part of a workgroup.
+ */
+function requireLanes(device: GPUDevice, file: string, code: string): void {
+  if (!/\bsubgroup[A-Z]\w*\(/.test(code)) return;
+  const lanes = Number(/^const LANES\b[^=]*= (\d+)u?;/m.exec(code)?.[1]);
+  const { subgroupSize } = adapterTraits(device);
+  if (lanes <= subgroupSize) return;
+  if (Number.isNaN(lanes)) {
+    throw new SyntaxError(`Cannot run ${file}: it has subgroup operations but no const LANES`);
+  }
+  throw new RangeError(
+    `Cannot run ${file}: ${lanes} lanes share values; expected at most the ${subgroupSize} of this adapter's subgroups`,
+  );
+}
+
+/**
  * Compiles a shader, or returns what was compiled before. What the compiler refuses ends the run with an error that
  * names the shader's file and line: the WebGPU interface tells it only later.
  *
  * @throws {SyntaxError} if the shader cannot be expanded
+ * @throws {RangeError} if its lanes are more than a subgroup has
  */
 export function compile(device: GPUDevice, file: ShaderFile, constants: Constants = {}): Program {
   const shader = substitute === undefined ? file : substitute(file);
@@ -71,6 +89,7 @@ function create(
   const lines = expandLines(shader, constants);
   const code = lines.map(({ text }) => text).join("\n");
   const uniforms = uniformMembers(shader.file, code);
+  requireLanes(device, shader.file, code);
   debug(3, () => `source of ${label}\n${code}`);
   const start = performance.now();
   device.pushErrorScope("validation");

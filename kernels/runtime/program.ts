@@ -10,7 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import type { Dispatch, Input } from "./dispatch.ts";
+import { type Dispatch, type Input, inputOf, requireDispatch, WINDOW_BYTES } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
@@ -59,9 +59,6 @@ export function currentTraits(): AdapterTraits {
   return adapterTraits(backendInternals().device);
 }
 
-/** Bytes of a uniform window: the smallest limit that WebGPU guarantees. */
-export const WINDOW_BYTES = 65536;
-
 const windows = new WeakMap<GPUDevice, Map<number, GPUBuffer>>();
 
 /**
@@ -108,63 +105,20 @@ export function foldWorkgroups(count: number): [number, number] {
   return [Math.ceil(count / y), y];
 }
 
-function isInput(input: TensorInfo | Input): input is Input {
-  return "tensor" in input;
-}
-
-/** @throws {RangeError} for what WebGPU would refuse, naming the shader */
-function check(
-  { shader, outputs, workgroups }: Dispatch,
-  inputs: readonly Input[],
-  { maxComputeWorkgroupsPerDimension: most, maxStorageBufferBindingSize: mostBytes }: GPUSupportedLimits,
-): void {
-  if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
-    throw new RangeError(
-      `Cannot run ${shader.file}: it has [${workgroups}] workgroups; expected 1 to ${most} in each dimension`,
-    );
-  }
-  for (const output of outputs) {
-    const shape = "inPlace" in output ? output.inPlace.shape : output.shape;
-    if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
-    throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
-  }
-  for (const { tensor, as, offset = 0, size = 4 * tf.util.sizeFromShape(tensor.shape) - offset } of inputs) {
-    if (as !== "uniform" || size <= WINDOW_BYTES) continue;
-    throw new RangeError(
-      `Cannot run ${shader.file}: a uniform window has ${size} bytes; expected at most ${WINDOW_BYTES}`,
-    );
-  }
-  const written = outputs.map((output) => ({
-    ...output,
-    tensor: "inPlace" in output ? output.inPlace : output,
-  }));
-  for (
-    const { tensor, offset = 0, size = 4 * tf.util.sizeFromShape(tensor.shape) - offset } of [
-      ...inputs,
-      ...written,
-    ]
-  ) {
-    if (size <= mostBytes) continue;
-    throw new RangeError(
-      `Cannot run ${shader.file}: a tensor of shape [${tensor.shape}] takes ${size} bytes; expected at most the ` +
-        `${mostBytes} that this adapter binds at once`,
-    );
-  }
-}
-
 /**
  * Records a dispatch.
  *
  * @returns the outputs, in order; an in-place one is the given tensor
  * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, a
- * tensor beyond what the adapter binds, or a uniform window beyond 64 KiB; {TypeError} for uniforms that are not the struct's
+ * tensor beyond what the adapter binds, a uniform window beyond 64 KiB, or more lanes than a subgroup has; {TypeError}
+ * for uniforms that are not the struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
   const { device } = internals;
-  const given = dispatch.inputs.map((input): Input => isInput(input) ? input : { tensor: input });
+  const given = dispatch.inputs.map(inputOf);
   // All that may throw comes before the first buffer is taken.
-  check(dispatch, given, device.limits);
+  requireDispatch(dispatch, given, device.limits);
   const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
   const bytes = packUniforms(dispatch.shader.file, uniforms, dispatch.uniforms ?? {});
   const converted = given.map(({ tensor }) =>

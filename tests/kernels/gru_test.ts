@@ -15,13 +15,14 @@ import {
   type GruGeometry,
   type GruPass,
   type GruTile,
+  LANES,
   subgroupTile,
   tileOf,
   workgroupTile,
 } from "../../kernels/gru/gru_tiles.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { currentTraits, release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
@@ -171,13 +172,14 @@ async function checkTile(testCase: GruCase, tile: GruTile) {
 Deno.test("gru: every tile constant of both variants, steps apart and fused", async () => {
   const geometry: GruGeometry = { clips: 5, frames: 3, depth: 4, hidden: 20, directions: 2 };
   const testCase = { name: "tiles", geometry, initialState: true };
+  const lanes = Math.min(LANES, currentTraits().subgroupSize);
   const tiles = [
-    subgroupTile(1, 1),
-    subgroupTile(3, 2),
-    subgroupTile(9, 1),
-    subgroupTile(2, 1, 8, 2),
-    subgroupTile(2, 1, 8, 1, true),
-    subgroupTile(1, 2, 8, 2, true),
+    subgroupTile(1, 1, lanes),
+    subgroupTile(3, 2, lanes),
+    subgroupTile(9, 1, lanes / 2),
+    subgroupTile(2, 1, lanes, 2),
+    subgroupTile(2, 1, lanes, Math.ceil(5 / lanes), true),
+    subgroupTile(1, 2, lanes, 2, true),
     workgroupTile(1, 1, 2, 1),
     workgroupTile(2, 4, 1, 3),
     workgroupTile(3, 5, 2, 2, true),

@@ -9,6 +9,11 @@ switch (Deno.args[0]) {
   case "refused": // a buffer that is both mapped and bound as storage
     device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE });
     break;
+  case "memory": // no adapter here runs out of memory before the machine does, so this one only says that it has
+    device.dispatchEvent(
+      Object.assign(new Event("uncapturederror"), { error: new GPUOutOfMemoryError("no 64 MiB are left") }),
+    );
+    break;
   case "lost": { // no call loses a device for good, so this one only says that it is lost
     const lost = Promise.resolve({ reason: "unknown", message: "the driver was reset" });
     endRunOnErrors({ addEventListener() {}, lost } as unknown as GPUDevice);

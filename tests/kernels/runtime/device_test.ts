@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import { backendInternals } from "../../../kernels/runtime/program.ts";
 
@@ -24,6 +24,18 @@ Deno.test("the device is tfjs's backend, with the adapter's limits, and the reco
   assertEquals(Array.from(text), [2, 2, 2, 2]);
 });
 
+Deno.test("a tensor beyond what a buffer takes is refused where it is made", async () => {
+  const { limits } = await initializeDevice();
+  const size = 1024 * (Math.floor(limits.maxBufferSize / 4096) + 1); // of 4 bytes
+  const before = tf.memory().numTensors;
+  assertThrows(
+    () => tf.fill([size], 1),
+    RangeError,
+    `Cannot make a tensor of ${4 * size} bytes: expected at most ${limits.maxBufferSize}`,
+  );
+  assertEquals(tf.memory().numTensors, before);
+});
+
 /** Runs `_device_errors.ts` in a process of its own. */
 async function provoke(kind: string) {
   const script = new URL("_device_errors.ts", import.meta.url).pathname;
@@ -39,6 +51,8 @@ async function provoke(kind: string) {
 
 const MESSAGES: Record<string, RegExp> = {
   refused: /Cannot go on computing: WebGPU refused a command: .*MAP/s,
+  memory:
+    /Cannot go on computing: the device is out of memory: no 64 MiB are left; a smaller batch takes less/,
   lost: /Cannot go on computing: the device was lost: the driver was reset/,
   shader: /Cannot go on computing: shaders\/wrong\.wgsl:6 does not compile: .*nothing/s,
 };

@@ -5,6 +5,7 @@ import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import {
   type BackendInternals,
   backendInternals,
+  currentTraits,
   foldWorkgroups,
   release,
   reshapeInfo,
@@ -13,6 +14,7 @@ import {
   withPoisonedOutputs,
 } from "../../../kernels/runtime/program.ts";
 import inPlaceSource from "./shaders/in_place.wgsl" with { type: "text" };
+import lanesSource from "./shaders/lanes.wgsl" with { type: "text" };
 import severalSource from "./shaders/several.wgsl" with { type: "text" };
 
 await initializeDevice();
@@ -274,4 +276,18 @@ Deno.test("integers that tfjs cast to float32 are read as floats, from the host 
   outputs.flat().forEach(release);
   tf.dispose([integers, cast, one, onDevice, castOnDevice, flags]);
   assertEquals(buffersInUse(), before);
+});
+
+Deno.test("lanes that are more than a subgroup are refused, before anything is allocated", () => {
+  const { subgroupSize } = currentTraits();
+  const buffers = buffersInUse();
+  const shader = { file: "shaders/lanes.wgsl", source: lanesSource };
+  const lanes = 2 * Math.max(1, subgroupSize);
+  assertThrows(
+    () =>
+      run({ shader, constants: { LANES: lanes }, inputs: [], outputs: [{ shape: [8] }], workgroups: [1] }),
+    RangeError,
+    `Cannot run shaders/lanes.wgsl: ${lanes} lanes share values; expected at most the ${subgroupSize}`,
+  );
+  assertEquals(buffersInUse(), buffers);
 });
