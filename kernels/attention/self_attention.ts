@@ -23,6 +23,7 @@ const BIAS_SUMS: ShaderFile = { file: "attention/bias_sums.wgsl", source: biasSu
 const NAME = "FervidSelfAttention";
 const MASKED_NAME = "FervidMaskedSelfAttention";
 const LANES = 8;
+const SLICES = 8;
 /** Most frames of all clips: llvmpipe leaves a loop after 65535 iterations (see rows.ts), and a bias sums an eighth. */
 const MAX_ROWS = 2 ** 17;
 
@@ -73,12 +74,17 @@ function forward(inputs: KernelInputs, attributes: Attributes): TensorInfo[] {
   return [{ ...y, shape: x.shape }, qkv, context, logSumExp];
 }
 
-/** a [M, Na], b [M, Nb] -> [Na], [Nb] */
-function biasSums(a: TensorInfo, b: TensorInfo): TensorInfo[] {
+/**
+ * a [M, Na], b [M, Nb] -> [Na], [Nb]
+ *
+ * @param slices of the rows, summed apart
+ */
+export function biasSums(a: TensorInfo, b: TensorInfo, slices = SLICES): TensorInfo[] {
   const [rows, columnsA] = a.shape;
   const columnsB = b.shape[1];
   return run({
     shader: BIAS_SUMS,
+    constants: { SLICES: slices },
     inputs: [a, b],
     outputs: [{ shape: [columnsA] }, { shape: [columnsB] }],
     uniforms: { rows, columns_a: columnsA / 4, columns_b: columnsB / 4 },

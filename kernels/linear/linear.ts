@@ -24,11 +24,19 @@ interface Attributes {
   readonly activation?: LinearActivation;
 }
 
-/** dy, y [M, K] -> db [K] and dz [M, K]; without an activation dz is dy itself, and is not returned. */
-function sums({ dy, y }: KernelInputs, { activation }: Attributes): TensorInfo[] {
+/**
+ * dy, y [M, K] -> db [K] and dz [M, K]; without an activation dz is dy itself, and is not returned.
+ *
+ * @param tile columns and slices of rows of a workgroup; the adapter decides unless it is given
+ */
+export function linearBackwardSums(
+  { dy, y }: KernelInputs,
+  { activation }: Attributes,
+  tile: readonly [across: number, slices: number] = currentTraits().software ? GROUPS.software : GROUPS.gpu,
+): TensorInfo[] {
   const [rows, columns] = dy.shape;
   const relu = activation === "relu";
-  const [across, slices] = currentTraits().software ? GROUPS.software : GROUPS.gpu;
+  const [across, slices] = tile;
   const [db, dz] = run({
     shader: SUMS,
     constants: { COLUMNS: across, SLICES: slices, RELU: relu },
@@ -66,7 +74,7 @@ export const LINEAR_KERNELS: readonly NewKernel[] = [
       },
     },
   },
-  { name: `${NAME}Sums`, run: (inputs, attributes) => sums(inputs, attributes as Attributes) },
+  { name: `${NAME}Sums`, run: (inputs, attributes) => linearBackwardSums(inputs, attributes as Attributes) },
   { name: `${NAME}DInput`, run: ({ dz, weight }) => matmul(dz, weight, { transposeB: true }) },
   { name: `${NAME}DWeight`, run: ({ x, dz }) => matmul(x, dz, { transposeA: true }) },
 ];

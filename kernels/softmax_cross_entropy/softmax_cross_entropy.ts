@@ -27,7 +27,7 @@ const SUM: ShaderFile = {
 };
 
 const NAME = "FervidSoftmaxCrossEntropy";
-const SUM_GROUP = 64;
+const SUM_LANES = 64;
 /** Workgroups that make the gradient, unless each would loop for too long; each adds up the weights of all labels. */
 const GROUPS = { software: 16, gpu: 1024 };
 
@@ -51,6 +51,8 @@ export interface SoftmaxCrossEntropyTile extends RowTile {
   readonly batches: number;
   /** one dispatch, in which one workgroup sums the loss over all rows */
   readonly SUMMED: boolean;
+  /** else invocations of the workgroup that sums it in another */
+  readonly sumLanes: number;
 }
 
 /** The tile for logits [M, K], K counted in elements. */
@@ -68,7 +70,7 @@ export function chooseSoftmaxCrossEntropyTile(rows: number, columns: number): So
   }
   const longest = Math.max(1, Math.floor(MAX_ITERATIONS / loops));
   const batches = Math.min(longest, Math.ceil(rows / (ROWS * groups)));
-  return { ...tile, batches, SUMMED: Math.ceil(rows / ROWS) <= longest };
+  return { ...tile, batches, SUMMED: Math.ceil(rows / ROWS) <= longest, sumLanes: SUM_LANES };
 }
 
 /** logits [M, K], labels int32 [M], classWeights [K] -> loss [], dlogits [M, K] */
@@ -82,7 +84,7 @@ export function softmaxCrossEntropyForward(
   const [rows, classes] = logits.shape;
   const { shader, width } = SHADER.forRow(classes);
   const columns = classes / width;
-  const { batches, ...constants } = tile ?? chooseSoftmaxCrossEntropyTile(rows, columns);
+  const { batches, sumLanes, ...constants } = tile ?? chooseSoftmaxCrossEntropyTile(rows, columns);
   const groups = Math.ceil(rows / (constants.ROWS * batches));
   const [loss, dlogits] = run({
     shader,
@@ -107,7 +109,7 @@ export function softmaxCrossEntropyForward(
   if (constants.SUMMED) return [loss, dlogits];
   const [sum] = run({
     shader: SUM,
-    constants: { ROW_LANES: SUM_GROUP, ROWS: 1 },
+    constants: { ROW_LANES: sumLanes, ROWS: 1 },
     inputs: [loss],
     outputs: [{ shape: [] }],
     uniforms: { rows },

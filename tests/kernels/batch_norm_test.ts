@@ -27,8 +27,10 @@ import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("batch_norm");
 register();
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
@@ -241,10 +243,11 @@ Deno.test("batch norm: tfjs's tape gives every gradient, in training and with ru
 });
 
 Deno.test("batch norm: inference with running statistics, which stay as they are", async () => {
-  for (const test of EDGE_CASES) {
+  for (const [i, test] of EDGE_CASES.entries()) {
     const drawn = draw(test, true);
     const t = tensorsOf(test, drawn);
-    const y = withPoisonedOutputs(() => batchNormInferenceForward(t, test));
+    const tile = { ...TILE, lanes: [1, 8, 64][i % 3] };
+    const y = withPoisonedOutputs(() => batchNormInferenceForward(t, test, tile));
     compare(
       `inference ${test.name} (seed ${seed})`,
       await read(y),
@@ -299,3 +302,5 @@ Deno.test("batch norm: what does not fit is refused", () => {
   assertThrows(() => batchNorm(tf.ones([2, 4], "int32"), tensors, settings), TypeError, "x is int32");
   tf.dispose([x, tensors as unknown as tf.TensorContainer]);
 });
+
+Deno.test("batch norm: the tests above vary every constant of the shaders", () => requireVaried());

@@ -21,8 +21,10 @@ import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("layer_norm");
 register();
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
@@ -161,3 +163,5 @@ Deno.test("layerNorm: refuses what it cannot take", () => {
     assertThrows(() => layerNorm(x, four, four, -1), RangeError, "epsilon is -1");
   });
 });
+
+Deno.test("layer norm: the tests above vary every constant of the shaders", () => requireVaried());

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
-import { linear } from "../../kernels/linear/linear.ts";
+import { linear, linearBackwardSums } from "../../kernels/linear/linear.ts";
 import { EDGE_CASES, MODEL_CASES } from "../../kernels/linear/linear_cases.ts";
 import { linearBackwardRef, linearRef } from "../../kernels/linear/linear_ref.ts";
 import { toleranceOf } from "../../kernels/matmul/matmul_cases.ts";
@@ -11,8 +11,10 @@ import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("linear");
 register();
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
@@ -69,6 +71,30 @@ Deno.test("linear: the reference's gradients pass gradcheck", () => {
   }
 });
 
+Deno.test("linear: every tile constant of the bias's sums", async () => {
+  const [rows, columns] = [13, 11];
+  const [dy, y] = [draw(rows * columns), draw(rows * columns)];
+  const [dyTensor, yTensor] = [dy, y].map((values) => tf.tensor2d(values, [rows, columns]));
+  for (const relu of [false, true]) {
+    const dz = Float64Array.from(dy, (value, i) => relu && y[i] <= 0 ? 0 : value);
+    const dBias = new Float64Array(columns);
+    dz.forEach((value, i) => dBias[i % columns] += value);
+    for (const [across, slices] of [[1, 1], [4, 3], [32, 8], [3, 16]]) {
+      const activation = relu ? "relu" : undefined;
+      const outputs = withPoisonedOutputs(() =>
+        linearBackwardSums({ dy: dyTensor, y: yTensor }, { activation }, [across, slices])
+      ).map((info) => tf.engine().makeTensorFromTensorInfo(info));
+      const what = `linear sums, ${across} columns, ${slices} slices, relu ${relu} (seed ${seed})`;
+      for (const [i, expected] of [dBias, ...(relu ? [dz] : [])].entries()) {
+        compare(what, await outputs[i].data(), expected, toleranceOf(rows));
+      }
+      assertEquals(outputs.length, relu ? 2 : 1);
+      tf.dispose(outputs);
+    }
+  }
+  tf.dispose([dyTensor, yTensor]);
+});
+
 Deno.test("linear: 1 dispatch forward, 3 backward; GELU takes one more each way", () => {
   for (const activation of [undefined, "relu", "gelu"] as const) {
     const inputs = [tf.ones([8, 4]), tf.ones([4, 12]), tf.ones([12])];
@@ -96,3 +122,5 @@ Deno.test("linear: refuses what does not fit", () => {
     assertThrows(() => linear(x.toInt(), weight, tf.ones([4])), TypeError, "x is int32; expected float32");
   });
 });
+
+Deno.test("linear: the tests above vary every constant of the shaders", () => requireVaried());

@@ -18,8 +18,10 @@ import { register, unregister } from "../../kernels/mod.ts";
 import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("matmul");
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
 const random = new RandomStream(seed, "matmul");
@@ -114,8 +116,17 @@ function workgroup(blocks: readonly number[], parts: number): MatmulVariant {
   return { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts };
 }
 
-function subgroup(swapped: boolean, tileP: number, tileQ: number, panels = false): MatmulVariant {
-  return { kind: "subgroup", lanes: currentTraits().subgroupSize, swapped, tileP, tileQ, panels };
+/** Lanes of the variants with subgroup operations: 8 unless this adapter has fewer. */
+const LANES = Math.min(8, currentTraits().subgroupSize);
+
+function subgroup(
+  swapped: boolean,
+  tileP: number,
+  tileQ: number,
+  panels = false,
+  lanes = LANES,
+): MatmulVariant {
+  return { kind: "subgroup", lanes, swapped, tileP, tileQ, panels };
 }
 
 /** Small tiles, each constant different from the others somewhere: large ones compile slowly. */
@@ -125,15 +136,13 @@ const VARIANTS: readonly MatmulVariant[] = [
   workgroup([8, 16, 4, 2, 2], 1),
   workgroup([6, 8, 3, 3, 1], 2),
   workgroup([4, 4, 8, 1, 1], 5),
-  ...(currentTraits().subgroupSize === 8
-    ? [
-      subgroup(false, 4, 4),
-      subgroup(true, 8, 2),
-      subgroup(true, 8, 2, true),
-      subgroup(false, 4, 2, true),
-      subgroup(false, 4, 2),
-    ]
-    : []),
+  subgroup(false, 4, 4),
+  subgroup(true, 8, 2),
+  subgroup(true, 8, 2, true),
+  subgroup(false, 4, 2, true),
+  subgroup(false, 4, 2),
+  subgroup(false, 4, 2, false, LANES / 2),
+  subgroup(true, 4, 1, true, LANES / 2),
 ];
 
 for (const variant of VARIANTS) {
@@ -215,3 +224,6 @@ Deno.test("matmul: refuses what does not fit", () => {
   assertThrows(() => matmul(a, a.toInt(), { transposeB: true }), TypeError, "float32");
   tf.dispose([a, b]);
 });
+
+Deno.test("matmul: the tests above vary every constant of the shaders", () =>
+  requireVaried("matmul_plain TILE_M")); // the plain one has no tiles to choose from

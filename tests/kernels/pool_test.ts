@@ -27,8 +27,10 @@ import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("pool");
 register();
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
@@ -210,3 +212,5 @@ Deno.test("global average pool: gradcheck of the reference, and the tape's gradi
   assertEquals(tf.memory().numTensors, before, "tensors leak");
   tf.dispose([x.tensor, dy.tensor]);
 });
+
+Deno.test("pool: the tests above vary every constant of the shaders", () => requireVaried());

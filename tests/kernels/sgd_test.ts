@@ -8,8 +8,10 @@ import { MomentumSgd, type SgdTile, TILES } from "../../kernels/sgd/sgd.ts";
 import { EDGE_CASES, RESNET50_CASES, type SgdCase, TOLERANCE } from "../../kernels/sgd/sgd_cases.ts";
 import { gradientNormRef, sgdUpdateRef } from "../../kernels/sgd/sgd_ref.ts";
 import { compare } from "../_compare.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("sgd");
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
 const random = new RandomStream(seed, "sgd");
@@ -102,6 +104,30 @@ Deno.test("sgd: every tile constant, and tensors over several buffers", async ()
   ];
   const clipped = { ...EDGE_CASES[1], settings: { momentum: 0.9, clipNorm: 2 } };
   for (const variant of variants) await check(clipped, { ...TILE, ...variant });
+});
+
+Deno.test("sgd: a finite loss changes nothing, the first that is not ends all updates", async () => {
+  for (const [clipNorm, bad] of [[undefined, NaN], [2, Infinity]]) {
+    const test: SgdCase = { ...EDGE_CASES[1], settings: { momentum: 0.9, clipNorm } };
+    const { weights, reference } = begin(test);
+    const sgd = new MomentumSgd(test.parameters, test.settings, TILE);
+    for (const [step, value] of [0.5, -3e38, bad!, 0.5].entries()) {
+      const gradients = test.parameters.map(({ shape }) => draw(shape));
+      const loss = tf.scalar(value);
+      sgd.update(weights, gradients.map(({ tensor }) => tensor), test.rate, loss);
+      if (step < 2) {
+        const values = gradients.map(({ values }) => values);
+        sgdUpdateRef(reference, values, { ...test.settings, rate: test.rate });
+      }
+      tf.dispose([loss, ...gradients.map(({ tensor }) => tensor)]);
+    }
+    for (const [i, weight] of weights.entries()) {
+      const what = `sgd guarded, weight ${i} (seed ${seed})`;
+      compare(what, await weight.data(), reference[i].weight, TOLERANCE * 2);
+    }
+    sgd.dispose();
+    tf.dispose(weights);
+  }
 });
 
 Deno.test("sgd: more than 65535 workgroups", async () => {
@@ -214,3 +240,5 @@ Deno.test("sgd: what does not fit is refused", () => {
   wrong.dispose();
   dispose();
 });
+
+Deno.test("sgd: the tests above vary every constant of the shaders", () => requireVaried());

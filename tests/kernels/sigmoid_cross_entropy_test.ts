@@ -20,8 +20,10 @@ import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("sigmoid_cross_entropy");
 register();
 // Else tfjs computes small tensors on the host, which then sees the labels that a test hides.
 tf.env().set("WEBGPU_CPU_FORWARD", false);
@@ -166,3 +168,6 @@ Deno.test("sigmoidCrossEntropy: refuses what it cannot take", () => {
     }
   });
 });
+
+Deno.test("sigmoid cross entropy: the tests above vary every constant of the shaders", () =>
+  requireVaried("sigmoid_cross_entropy_fwd ROWS")); // all lanes are one row's

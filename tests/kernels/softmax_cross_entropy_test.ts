@@ -21,8 +21,10 @@ import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+const requireVaried = watchConstants("softmax_cross_entropy");
 register();
 // Else tfjs computes small tensors on the host, which then sees the labels that a test hides.
 tf.env().set("WEBGPU_CPU_FORWARD", false);
@@ -91,7 +93,7 @@ Deno.test("softmaxCrossEntropy: every tile", async () => {
   ]];
   for (const [i, [ROW_LANES, ROWS, batches]] of tiles.entries()) {
     const [rows, classes] = i % 2 === 0 ? [11, 7] : [13, 20];
-    const tile = { ROW_LANES, ROWS, batches, SUMMED: i % 3 !== 0 };
+    const tile = { ROW_LANES, ROWS, batches, SUMMED: i % 3 !== 0, sumLanes: i === 0 ? 1 : 8 };
     await check({ name: `[${rows}, ${classes}]`, rows, classes, ...all }, tile);
   }
 });
@@ -219,3 +221,6 @@ Deno.test("softmaxCrossEntropy: refuses what it cannot take", () => {
     }
   });
 });
+
+Deno.test("softmax cross entropy: the tests above vary every constant of the shaders", () =>
+  requireVaried("softmax_cross_entropy_sum ROWS")); // all lanes are one row's
