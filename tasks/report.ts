@@ -5,7 +5,7 @@
  */
 import { defineCommand, runTask } from "./run/cli.ts";
 import { requireWritable, writeTextAtomic } from "./run/files.ts";
-import { renderFile } from "./run/report/mod.ts";
+import { renderFile, renderFileAsMarkdown } from "./run/report/mod.ts";
 
 const command = defineCommand({
   task: "report",
@@ -21,12 +21,13 @@ const command = defineCommand({
       type: "string",
       placeholder: "FILE.html",
       description:
-        "the page (default: report.html beside a record or tables, else the file's name with .html)",
+        "the page (default: report.html beside a record or tables, else the file's name with .html); FILE.md: a bench's " +
+        "table as Markdown",
     },
   },
   examples: [
     "deno task report out/demo/record.json",
-    "deno task report out/bench.json --out bench.html",
+    "deno task report out/bench.json --out kernels/MEASURED.md",
     "deno task report out/profile.json",
   ],
 });
@@ -38,13 +39,18 @@ function defaultOut(file: string): string {
     : `${file.replace(/\.json$/, "")}.html`;
 }
 
+async function renderPage(file: string) {
+  const { kind, html } = await renderFile(file);
+  return { kind, text: html };
+}
+
 await runTask(command, Deno.args, async (options, context) => {
   const [file] = options.arguments;
   const out = options.out ?? defaultOut(file);
   context.log(JSON.stringify({ file, out }));
   if (options.dryRun) return { dryRun: true };
   await requireWritable(out);
-  const { kind, html } = await renderFile(file);
-  await writeTextAtomic(out, html);
-  return { kind, report: out, bytes: new TextEncoder().encode(html).length };
+  const { kind, text } = out.endsWith(".md") ? await renderFileAsMarkdown(file) : await renderPage(file);
+  await writeTextAtomic(out, text);
+  return { kind, report: out, bytes: new TextEncoder().encode(text).length };
 });

@@ -87,7 +87,7 @@ export function renderBenchReport(file: BenchFile): Html {
               "rounds",
             ].map((title) => ({ title })),
           ],
-          results.map((result) => cellsOf(result, changes !== undefined)),
+          results.map((result) => benchCells(result, changes !== undefined)),
           { dense: true },
         ),
       },
@@ -174,7 +174,8 @@ function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-function cellsOf(result: FileResult, since: boolean): string[] {
+/** A case as the cells of a table: op, case, times, ratio, change since an earlier run if `since`, rates, dispatches, rounds. */
+export function benchCells(result: FileResult, since: boolean): string[] {
   const { op, ours_ms, stock_ms, ratio, gflops, percent_of_roofline, dispatches, samples } = result;
   return [
     op,

@@ -5,6 +5,7 @@
  */
 import type { BenchFile } from "../../bench/file.ts";
 import { UserError } from "../cli.ts";
+import { renderBenchMarkdown } from "./bench_markdown.ts";
 import { renderBenchReport } from "./bench_report.ts";
 import type { Html } from "./html.ts";
 import { type ProfileFile, renderProfileReport } from "./profile_report.ts";
@@ -25,20 +26,38 @@ function kindOf(content: unknown): ReportKind | undefined {
   return undefined;
 }
 
+/** @throws {UserError} if the file cannot be read */
+async function readContent(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    throw new UserError(
+      `Cannot report ${path}: ${(error as Error).message}; expected a JSON file that a task wrote`,
+    );
+  }
+}
+
+/**
+ * Renders a bench's file as Markdown.
+ *
+ * @throws {UserError} if it cannot be read, or is of another task
+ */
+export async function renderFileAsMarkdown(path: string): Promise<{ kind: ReportKind; text: string }> {
+  const content = await readContent(path);
+  const kind = kindOf(content);
+  if (kind === "bench") return { kind, text: renderBenchMarkdown(content as BenchFile) };
+  throw new UserError(
+    `Cannot report ${path} as Markdown; expected the JSON of bench, or an --out that is .html`,
+  );
+}
+
 /**
  * Renders a file.
  *
  * @throws {UserError} if it cannot be read, or is none of those that have a report
  */
 export async function renderFile(path: string): Promise<{ kind: ReportKind; html: Html }> {
-  let content: unknown;
-  try {
-    content = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw new UserError(
-      `Cannot report ${path}: ${(error as Error).message}; expected a JSON file that a task wrote`,
-    );
-  }
+  const content = await readContent(path);
   const kind = kindOf(content);
   if (kind === "run") return { kind, html: await renderRunReport(await readRunReport(path)) };
   if (kind === "tables") return { kind, html: renderTablesReport(content as TablesFile) };
