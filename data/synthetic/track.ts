@@ -98,8 +98,9 @@ export function planTrack(
   const resting = relaxed();
   resting.AU4 = identity.restingBrow;
   const episodes = layEpisodes(frameCount, expressions, identity.expressivity, dense, stream("episodes"));
-  const talking = accidents(stream("speech"), frameCount, 0.015, [8, 20]);
-  const speech = wander(stream("speech wave"), 1, 9);
+  // People who talk: half of the time, several syllables a second, so that a single frame's mouth says little.
+  const talking = accidents(stream("speech"), frameCount, 0.07, [8, 20]);
+  const speech = wander(stream("speech wave"), 1, 12);
   const states = Array.from({ length: frameCount }, (_, frame) => {
     const level = talking(frame) === undefined ? 0 : Math.max(0, speech(frame)) * 0.8;
     return stateAt(frame, resting, episodes, level);
