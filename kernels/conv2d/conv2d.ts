@@ -141,14 +141,15 @@ function onlyPhase({ height, width, filterHeight, filterWidth, strides, pad }: C
 }
 
 /** A new tensor of zeros, whose size is a multiple of 4. */
-function zeros(shape: number[]): TensorInfo {
+export function zeros(shape: number[], lanes = 8, each = 16): TensorInfo {
   const length = shape.reduce((product, size) => product * size, 1) / 4;
   const [y] = run({
     shader: ZEROS,
+    constants: { LANES: lanes, EACH: each },
     outputs: [{ shape }],
     inputs: [],
     uniforms: { length },
-    workgroups: foldWorkgroups(Math.ceil(length / 128)),
+    workgroups: foldWorkgroups(Math.ceil(length / (lanes * each))),
   });
   return y;
 }
