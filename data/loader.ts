@@ -12,6 +12,7 @@ import { allDone, type RowFault, type RowImage } from "./image_rows.ts";
 import { ImageWorkers } from "./image_workers.ts";
 import { ImageError, type RgbImage } from "./images.ts";
 import type { InputConvention } from "./input_convention.ts";
+import { PREFETCH_BYTES } from "./prefetch.ts";
 import { RandomStream } from "./random.ts";
 
 /** A frame (T = 1) or a window of frames. */
@@ -65,8 +66,6 @@ export interface LoaderOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What batches made ahead may take. */
-export const PREFETCH_BYTES = 1 << 29;
 const MAIN_THREAD = new ImageWorkers(0);
 
 /** Keeps decoded images until it is full; what came first stays, so a set that fits is decoded once. */

@@ -7,7 +7,7 @@
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
-import { PREFETCH_BYTES } from "../../data/loader.ts";
+import { PREFETCH_BYTES } from "../../data/prefetch.ts";
 import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
