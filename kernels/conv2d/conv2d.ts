@@ -18,7 +18,7 @@ import {
   steps,
   windowOf,
 } from "./conv2d_operands.ts";
-import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS, ZEROS } from "./conv2d_shaders.ts";
+import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
 import {
   chunksOf,
   CONV2D_OPS,
@@ -133,25 +133,10 @@ function tapStep(stride: number, dilation: number): number {
   return step;
 }
 
-/** The one phase of the stride that a 1x1 filter's tap falls into; undefined if there is not just one. */
-function onlyPhase({ height, width, filterHeight, filterWidth, strides, pad }: Conv2dGeometry) {
-  const [y, x] = strides.map((stride, i) => (stride - pad[i] % stride) % stride);
-  const single = filterHeight * filterWidth === 1 && strides[0] * strides[1] > 1 && y < height && x < width;
-  return single ? { y, x } : undefined;
-}
-
-/** A new tensor of zeros, whose size is a multiple of 4. */
-export function zeros(shape: number[], lanes = 8, each = 16): TensorInfo {
-  const length = shape.reduce((product, size) => product * size, 1) / 4;
-  const [y] = run({
-    shader: ZEROS,
-    constants: { LANES: lanes, EACH: each },
-    outputs: [{ shape }],
-    inputs: [],
-    uniforms: { length },
-    workgroups: foldWorkgroups(Math.ceil(length / (lanes * each))),
-  });
-  return y;
+/** True where a 1x1 filter's tap falls into the first of several phases of the stride. */
+function hasOnePhase({ filterHeight, filterWidth, strides: [down, right], pad }: Conv2dGeometry): boolean {
+  const first = pad[0] % down === 0 && pad[1] % right === 0;
+  return filterHeight * filterWidth === 1 && down * right > 1 && first;
 }
 
 /**
@@ -175,16 +160,16 @@ export function conv2dBackwardInput(
   const columns = Math.ceil(channels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
-  const phase = variant.kind === "subgroup" ? onlyPhase(geometry) : undefined;
+  const spread = variant.kind === "subgroup" && hasOnePhase(geometry);
   const phaseRows = Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
   const dx = withPaddedChannels([dy, filter], (padded) => {
     const [pDy, pFilter] = padded as TensorInfo[];
     const shape = [geometry.images, height, width, 4 * columns];
-    let made = phase && zeros(shape);
+    let made: TensorInfo | undefined;
     for (const part of parts) {
       [made] = run({
         shader: BACKWARD_INPUT[variant.kind],
-        constants: variant.constants,
+        constants: { ...variant.constants, ...(variant.kind === "subgroup" ? { SPREAD: spread } : {}) },
         inputs: [{ tensor: pDy, ...windowOf(pDy, part) }, pFilter],
         outputs: [outputPart(made, shape, part)],
         uniforms: {
@@ -195,15 +180,12 @@ export function conv2dBackwardInput(
           ...steps(geometry),
           tap_step_y: tapStep(strides[0], dilations[0]),
           tap_step_x: tapStep(strides[1], dilations[1]),
-          phases_x: phase ? 1 : Math.min(strides[1], width),
-          ...(variant.kind === "subgroup"
-            ? { first_phase_y: phase?.y ?? 0, first_phase_x: phase?.x ?? 0 }
-            : {}),
+          phases_x: spread ? 1 : Math.min(strides[1], width),
           column_tiles: columnTiles,
         },
         workgroups: [
           ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
-          phase ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width),
+          spread ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width),
         ],
         flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
           filterHeight * filterWidth * channels,

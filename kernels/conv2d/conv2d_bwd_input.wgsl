@@ -7,12 +7,13 @@
 // blocks of [c, k], which costs nothing. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in
 // which the same taps count, so at stride 2 nothing is multiplied by a zero that the stride put there. Grid: x and y
 // = pixel tiles of a phase times channel tiles, channels first, z = phases. Needs the feature "subgroups". For
-// software adapters; conv2d_bwd_input_tiled.wgsl is for GPUs. A 1x1 filter reaches one phase, the grid's only one; the
-// others are set by zeros.wgsl before: [16, 12, 12, 64], stride 2, 32 or 128 channels out, in 0.67 or 0.58 of the time
-// (lavapipe 22.3), since storing a large tile of zeros runs through code that the processor's cache does not hold.
+// software adapters; conv2d_bwd_input_tiled.wgsl is for GPUs. A 1x1 filter reaches one phase, the grid's only one with
+// SPREAD: whoever has a pixel sets its neighbours of the other phases to 0. Dead ends: these phases as others (a large
+// tile of zeros is code that the processor's cache does not hold), and a dispatch of zeros before.
 const TILE_M = 8u;
 const TILE_N = 8u;
 const LANES = 8u;
+const SPREAD = false; // only with phase 0
 const LOADS = (4u * TILE_N + LANES - 1u) / LANES; // of the filter, a lane and round
 
 struct Uniforms {
@@ -35,8 +36,6 @@ struct Uniforms {
   tap_step_y: u32, // from one tap of a phase to its next
   tap_step_x: u32,
   phases_x: u32, // of a row
-  first_phase_y: u32,
-  first_phase_x: u32,
   column_tiles: u32,
 }
 
@@ -66,8 +65,8 @@ fn main(
   let tile = index / u.column_tiles;
   let first_column = (index - tile * u.column_tiles) * TILE_N;
   let z_row = group.z / u.phases_x;
-  let phase_y = u.first_phase_y + z_row;
-  let phase_x = u.first_phase_x + group.z - z_row * u.phases_x;
+  let phase_y = z_row;
+  let phase_x = group.z - z_row * u.phases_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
@@ -160,6 +159,27 @@ fn main(
     }
   }
   // Beyond the last pixel and channel the tile repeats these, and writes the same value again: no branch is needed.
+  if (SPREAD) {
+    // A place beyond the image is clamped, if need be to the pixel itself, which is written below.
+    let cells = u.stride_y * u.stride_x + (group.z >> 16u); // + 0: see kernels/README.md on llvmpipe
+    for (var i = 0u; i < TILE_M; i++) {
+      let at = min((tile * LANES + lane) * TILE_M + i, pixels - 1u);
+      let row = at / columns;
+      let owner = row / rows;
+      let top = (row - owner * rows) * u.stride_y;
+      let left = (at - row * columns) * u.stride_x;
+      for (var cell = 0u; cell < cells; cell++) {
+        let down = cell / u.stride_x;
+        let h = min(top + down, u.height - 1u);
+        let w = min(left + cell - down * u.stride_x, u.width - 1u);
+        let place = ((owner * u.height + h) * u.width + w) * u.channels;
+        //#unroll
+        for (var j = 0u; j < TILE_N; j++) {
+          dx[place + min(first_column + j, u.channels - 1u)] = vec4<f32>(0.0);
+        }
+      }
+    }
+  }
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
     let h = phase_y + y[i] * u.stride_y;

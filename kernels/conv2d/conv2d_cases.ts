@@ -61,6 +61,7 @@ export const EDGE_CASES: readonly Conv2dCase[] = [
   toCase("7 channels to 1", [3, 4, 5, 7], [2, 3, 1]),
   toCase("1 channel to 7", [1, 9, 3, 1], [3, 1, 7]),
   toCase("1x1 stride 2", [3, 7, 6, 4], [1, 1, 20], { strides: 2 }),
+  toCase("1x1 strides 2 and 3", [2, 7, 8, 4], [1, 1, 8], { strides: [2, 3] }),
   toCase("1x1 strides 2 and 3, pad", [2, 7, 8, 4], [1, 1, 8], { strides: [2, 3], pad: 1 }),
   toCase("3x3 stride 3, no pad", [1, 11, 13, 4], [3, 3, 4], { strides: 3 }),
   toCase("2x2 stride 3: taps that no pixel has", [2, 8, 7, 4], [2, 2, 8], { strides: 3 }),

@@ -13,7 +13,6 @@ import backwardInputTiledSource from "./conv2d_bwd_input_tiled.wgsl" with { type
 import forwardSource from "./conv2d_fwd.wgsl" with { type: "text" };
 import forwardTiledSource from "./conv2d_fwd_tiled.wgsl" with { type: "text" };
 import sumPartsSource from "./sum_parts.wgsl" with { type: "text" };
-import zerosSource from "./zeros.wgsl" with { type: "text" };
 import type { Conv2dPass } from "./conv2d_variants.ts";
 
 /** By the kind of variant. */
@@ -37,13 +36,12 @@ export const BACKWARD_FILTER: Record<string, ShaderFile> = {
   workgroup: { file: "conv2d/conv2d_bwd_filter_tiled.wgsl", source: backwardFilterTiledSource },
 };
 /** Sets what no tap reaches of dInput. */
-export const ZEROS: ShaderFile = { file: "conv2d/zeros.wgsl", source: zerosSource };
 /** Adds the parts of dFilter. */
 export const SUM_PARTS: ShaderFile = { file: "conv2d/sum_parts.wgsl", source: sumPartsSource };
 
 /** All that a pass may run. */
 export const CONV2D_SHADERS: Readonly<Record<Conv2dPass, readonly ShaderFile[]>> = {
   forward: Object.values(FORWARD),
-  backwardInput: [...Object.values(BACKWARD_INPUT), ZEROS],
+  backwardInput: Object.values(BACKWARD_INPUT),
   backwardFilter: [...Object.values(BACKWARD_FILTER), SUM_PARTS],
 };

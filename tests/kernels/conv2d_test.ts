@@ -1,11 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
-import {
-  conv2dBackwardFilter,
-  conv2dBackwardInput,
-  conv2dForward,
-  zeros,
-} from "../../kernels/conv2d/conv2d.ts";
+import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "../../kernels/conv2d/conv2d.ts";
 import { EDGE_CASES, MANY_WORKGROUPS, RESNET50_CASES } from "../../kernels/conv2d/conv2d_cases.ts";
 import { shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import {
@@ -182,13 +177,6 @@ Deno.test("conv2d: the reference's gradients are those of its forward pass", () 
       conv2dForwardRef(a, b, g).reduce((sum, value, i) => sum + dy[i] * value, 0);
     gradcheck(`x ${name}`, (a) => loss(a, f), x, conv2dBackwardInputRef(dy, f, g));
     gradcheck(`filter ${name}`, (b) => loss(x, b), f, conv2dBackwardFilterRef(x, dy, g));
-  }
-});
-
-Deno.test("conv2d: zeros, for any workgroup", async () => {
-  for (const [lanes, each] of [[8, 16], [1, 3], [64, 1]]) {
-    const y = withPoisonedOutputs(() => zeros([3, 5, 7, 4], lanes, each));
-    assertEquals(await read(y), new Float32Array(420));
   }
 });
 
