@@ -94,7 +94,9 @@ const TINY: Recipe = {
 export function recipeFor(network: NetworkName, preset: Preset, labelSet: Target = "expression"): Recipe {
   const paper = preset === "paper";
   const units = paper && labelSet === "action_units" ? { lr: 1e-4, batchSize: 48 } : {};
-  const base = { ...(paper ? PAPER : TINY), ...units };
+  // Without batch norm a larger rate keeps VGG16 at chance for epochs.
+  const gentle = !paper && network === "vgg" ? { lr: 0.01 } : {};
+  const base = { ...(paper ? PAPER : TINY), ...units, ...gentle };
   if (!isTemporal(network)) return base;
   const temporal = { ...base, augmentation: null, window: 9, stride: 4 };
   if (!paper) return { ...temporal, batchSize: 32, samplesPerEpoch: 640, lr: 0.03 };
