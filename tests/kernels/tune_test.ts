@@ -11,8 +11,7 @@ import { gruTuneCase } from "../../kernels/gru/gru_tune.ts";
 import { matmulTuneCase } from "../../kernels/matmul/matmul_tune.ts";
 import { batchNorm, gru, type GruDirectionWeights, register, selfAttention } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { freeOutputs, outputsOf, randomTensor } from "../../kernels/runtime/bench.ts";
-import { hookCommands } from "../../kernels/runtime/program.ts";
+import { type BenchOutputs, randomTensor } from "../../kernels/runtime/bench.ts";
 import {
   choiceFile,
   forgetChoices,
@@ -22,6 +21,7 @@ import {
   tuneCase,
   useChoices,
 } from "../../kernels/runtime/tuner.ts";
+import { dispatchesOf } from "../../tasks/profile/alone.ts";
 import { TUNE_CASES } from "../../tasks/tune/cases.ts";
 
 const adapter = await initializeDevice();
@@ -91,23 +91,11 @@ const TUNED = ([
 /** File and constants of each dispatch of a body that runs one of the shaders. */
 function ran(
   shaders: TuneCase["shaders"],
-  body: () => tf.Tensor | tf.Tensor[] | ReturnType<typeof outputsOf>,
+  body: () => BenchOutputs,
 ) {
   const files = shaders.map(({ file }) => file);
-  const found: string[] = [];
-  const unhook = hookCommands({
-    onDispatch(name, dispatch, record) {
-      if (files.includes(name)) found.push(`${name} ${JSON.stringify(dispatch?.constants)}`);
-      record();
-    },
-    onCopy: (_bytes, record) => record(),
-  });
-  try {
-    freeOutputs(outputsOf(body));
-  } finally {
-    unhook();
-  }
-  return found;
+  return dispatchesOf(body).filter(({ shader }) => files.includes(shader.file))
+    .map(({ shader, constants }) => `${shader.file} ${JSON.stringify(constants)}`);
 }
 
 for (const { item, call } of TUNED) {
@@ -127,9 +115,7 @@ for (const { item, call } of TUNED) {
     const candidates = item.candidates();
     const [shipped, other] = [candidates[0], candidates[candidates.length - 1]];
     const run = item.setup();
-    const wanted = [shipped, other].map((variant) =>
-      ran(item.shaders, () => outputsOf(() => run.run(variant)))
-    );
+    const wanted = [shipped, other].map((variant) => ran(item.shaders, () => run.run(variant)));
     run.dispose();
     assert(wanted[1].some((dispatch) => !wanted[0].includes(dispatch)), `${wanted[1]}`);
     const includes = (dispatches: string[], part: string[]) => part.every((one) => dispatches.includes(one));
