@@ -64,9 +64,8 @@ fn main(
   let index = group.y * groups.x + group.x;
   let tile = index / u.column_tiles;
   let first_column = (index - tile * u.column_tiles) * TILE_N;
-  let z_row = group.z / u.phases_x;
-  let phase_y = z_row;
-  let phase_x = group.z - z_row * u.phases_x;
+  let phase_y = group.z / u.phases_x;
+  let phase_x = group.z - phase_y * u.phases_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
@@ -158,7 +157,6 @@ fn main(
       }
     }
   }
-  // Beyond the last pixel and channel the tile repeats these, and writes the same value again: no branch is needed.
   if (SPREAD) {
     // A place beyond the image is clamped, if need be to the pixel itself, which is written below.
     let cells = u.stride_y * u.stride_x + (group.z >> 16u); // + 0: see kernels/README.md on llvmpipe
@@ -180,6 +178,7 @@ fn main(
       }
     }
   }
+  // Beyond the last pixel and channel the tile repeats these, and writes the same value again: no branch is needed.
   //#unroll
   for (var i = 0u; i < TILE_M; i++) {
     let h = phase_y + y[i] * u.stride_y;
