@@ -254,7 +254,7 @@ function imagesOf({ track, frames }: Sample, first: number, options: LoaderOptio
  * error, and what is left out do not depend on how far ahead batches are made.
  */
 function settle({ shown, faults, ...batch }: MadeBatch, badImages: BadImages | undefined): Batch {
-  const { images, labels, count } = batch;
+  const { images, labels } = batch;
   for (const fault of faults.toSorted((a, b) => a.rows[0] - b.rows[0])) {
     if (badImages?.has(fault.path)) continue;
     const error = new ImageError(fault.action, fault.path, fault.reason, fault.wanted);
@@ -271,5 +271,5 @@ function settle({ shown, faults, ...batch }: MadeBatch, badImages: BadImages | u
     images.fill(0, row * length, (row + 1) * length);
     labels.fill(UNLABELLED, row * labelWidth, (row + 1) * labelWidth);
   }
-  return { ...batch, count, bad };
+  return { ...batch, bad };
 }

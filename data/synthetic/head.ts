@@ -48,7 +48,7 @@ function outline({ faceWidth, jawLength, jawWidth }: Identity, project: Project,
 
 type SoftColour = "shadow" | "blush" | "shine";
 
-/** Opacity of a soft spot from its centre to its rim. A gradient is twenty times as fast as a blur filter. */
+/** Opacity of a soft spot from its centre to its rim. A face takes 3.7 ms so, 5.4 with blur filters. */
 const SOFT_STOPS = [[0, 1], [0.3, 0.92], [0.6, 0.5], [0.8, 0.17], [1, 0]] as const;
 
 function softGradient(id: string, colour: Rgb): string {
