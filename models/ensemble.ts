@@ -21,9 +21,9 @@ export interface WeightSearch {
 
 /** How the weights are searched. */
 export interface WeightSearchOptions {
-  /** distance of neighbouring points on the simplex; 0.05 by default */
+  /** distance of neighbouring points on the simplex; 0.1 by default */
   readonly step?: number;
-  /** folds of the cross-validation over tracks; 5 by default, at most the number of tracks */
+  /** folds of the cross-validation over tracks; 10 by default, at most the number of tracks */
   readonly folds?: number;
   readonly classes?: number;
 }
@@ -97,7 +97,7 @@ function searchVariants(
   variants: readonly (readonly Float32Array[])[],
   labels: ArrayLike<number>,
   tracks: ArrayLike<number>,
-  { step = 0.05, folds = 5, classes = 7 }: WeightSearchOptions,
+  { step = 0.1, folds = 10, classes = 7 }: WeightSearchOptions,
 ): WeightSearch & { variant: number } {
   const networks = variants[0];
   if (networks.length === 0 || networks.some((rows) => rows.length !== labels.length * classes)) {

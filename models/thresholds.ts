@@ -75,7 +75,7 @@ export function searchThresholds(
   labels: ArrayLike<number>,
   tracks: ArrayLike<number>,
   units: number,
-  folds = 5,
+  folds = 10,
 ): ThresholdSearch {
   const { count, of } = foldTracks(tracks, folds);
   const thresholds = bestThresholds(probabilities, labels, units);

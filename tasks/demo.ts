@@ -27,9 +27,9 @@ const command = defineCommand({
     tracks: {
       type: "integer",
       min: 6,
-      description: "people, a quarter of them for validation (default 200)",
+      description: "people, a quarter of them for validation (default 150)",
     },
-    frames: { type: "integer", min: 9, description: "frames of each track (default 36)" },
+    frames: { type: "integer", min: 9, description: "frames of each track (default 48)" },
     epochs: { type: "integer", min: 1, description: "of each network (default 10)" },
     seed: { type: "integer", min: 0, description: "of the data and of all training (default 1)" },
     tensorboard: TENSORBOARD_FLAG,

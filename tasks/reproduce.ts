@@ -52,10 +52,10 @@ const command = defineCommand({
     tracks: {
       type: "integer",
       min: 6,
-      default: 200,
+      default: 240,
       description: "synthetic people, a quarter for validation",
     },
-    frames: { type: "integer", min: 9, default: 36, description: "frames of each synthetic track" },
+    frames: { type: "integer", min: 9, default: 48, description: "frames of each synthetic track" },
     identities: { type: "integer", min: 2, default: 100, description: "synthetic people for pretraining" },
     set: {
       type: "list",

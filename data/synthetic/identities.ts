@@ -11,7 +11,7 @@ import { beginSet, finishSet, inParallel } from "./set_folder.ts";
 import { planTrack } from "./track.ts";
 
 /** Raised when the drawing changes. */
-const VERSION = 3;
+const VERSION = 4;
 /** Frames of the clip that a picture is taken from. */
 const CLIP = 30;
 

@@ -8,6 +8,8 @@ import { RandomStream } from "../random.ts";
 
 /** Frames of an episode with its share of neutral frames around it, on average. */
 const FRAMES_PER_EPISODE = 30;
+/** Frames of an episode of a dense track. */
+const FRAMES_PER_DENSE_EPISODE = 24;
 /** Real share of each expression among the labelled training frames of the 2021 edition, in thousands. */
 const REAL_COUNTS = [221, 23.6, 12.9, 10.6, 152.7, 101.8, 41];
 /** Share of the frames of an expressive episode that carry its label; the rest are neutral ramps and gaps. */
@@ -20,7 +22,7 @@ export interface PlannedTrack {
   readonly frames: number;
   /** expressions of its episodes */
   readonly expressions: readonly number[];
-  /** episodes fill the track, with hardly a neutral frame between them */
+  /** episodes fill the track, each fading into the next */
   readonly dense: boolean;
   /** written with CRLF, as some of the real files are */
   readonly crlf: boolean;
@@ -30,9 +32,7 @@ export interface PlannedTrack {
 function allot(episodes: number, balanced: boolean): number[] {
   const expressive = balanced ? REAL_COUNTS.map(() => 1) : REAL_COUNTS;
   const weights = [...expressive];
-  if (balanced) {
-    weights[0] = 0.02; // the ramps of dense tracks already give Neutral about its seventh
-  } else {
+  if (!balanced) {
     const total = expressive.reduce((sum, count) => sum + count, 0);
     const others = total - expressive[0];
     weights[0] = Math.max(0, expressive[0] - others * (1 / LABELLED_SHARE - 1));
@@ -71,7 +71,8 @@ export function planSet(tracks: number, frames: number, seed: number, balanced: 
     const lengths = own.map((_, i) =>
       odd && split === "train" && i === own.length - 1 ? Math.min(7, frames) : frames
     );
-    const perTrack = lengths.map((length) => Math.max(1, Math.round(length / FRAMES_PER_EPISODE)));
+    const framesPerEpisode = balanced ? FRAMES_PER_DENSE_EPISODE : FRAMES_PER_EPISODE;
+    const perTrack = lengths.map((length) => Math.max(1, Math.round(length / framesPerEpisode)));
     const counts = allot(perTrack.reduce((a, b) => a + b, 0), balanced);
     const deck = counts.flatMap((count, expression) => new Array<number>(count).fill(expression));
     new RandomStream(seed, "deck", split).shuffle(deck);

@@ -46,7 +46,8 @@ function drawOccluder(
   { skin, hair }: Identity,
   at: readonly [number, number],
 ): string {
-  const turn = `transform="translate(${point(at)}) rotate(${n(angle)})"`;
+  const nearer = kind === "hand" ? " scale(1.5)" : "";
+  const turn = `transform="translate(${point(at)}) rotate(${n(angle)})${nearer}"`;
   if (kind === "microphone") {
     return `<g ${turn}><rect x="-4" y="4" width="8" height="60" rx="3" fill="rgb(40,40,44)"/>` +
       `<circle cx="0" cy="0" r="10" fill="rgb(72,72,78)"/><circle cx="-3" cy="-3" r="3" fill="rgba(255,255,255,.18)"/></g>`;

@@ -13,7 +13,7 @@ import { renderJpeg } from "./render.ts";
 import { planTrack } from "./track.ts";
 
 /** Raised when the drawing changes, so that a set of an older drawing is not taken for the same. */
-const VERSION = 6;
+const VERSION = 7;
 /** Share of frames without a crop (3.7 % in the real set), and of runs without a label, per track. */
 const MISSING_SHARE = 0.037;
 const UNLABELLED_SHARE = 0.03;

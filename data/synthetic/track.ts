@@ -1,10 +1,13 @@
 /**
  * A talking-face track: one person, several expression episodes, a head that moves, light, a camera, accidents.
  *
+ * What makes faces in the wild hard is drawn: for a dozen frames at a time, longer than a temporal network's window of
+ * nine, a hand covers the face or it turns away, and only the frames before and after say what it shows.
+ *
  * @module
  */
 import { RandomStream } from "../random.ts";
-import { drawPeak, type Episode, type FaceState, relaxed, stateAt } from "./expressions.ts";
+import { drawPeak, type Episode, type FaceState, type Intensities, relaxed, stateAt } from "./expressions.ts";
 import type { Pose } from "./geometry.ts";
 import { drawIdentity, type Identity, type Rgb } from "./identity.ts";
 import type { Occluder, Scene } from "./render.ts";
@@ -12,6 +15,10 @@ import type { Occluder, Scene } from "./render.ts";
 /** Shortest and longest onset or offset, and apex, in frames. */
 const RAMP = [4, 8] as const;
 const APEX = [9, 18] as const;
+/** Shortest and longest time for which something covers the face or it turns away, in frames. */
+const HIDDEN = [9, 17] as const;
+/** The drawing holds for a face that is turned by at most so much, in radians. */
+const LARGEST_YAW = 0.55;
 
 /** A track before it is rendered. */
 export interface TrackPlan {
@@ -56,21 +63,42 @@ function layEpisodes(
   frameCount: number,
   expressions: readonly number[],
   expressivity: number,
-  dense: boolean,
   random: RandomStream,
 ): Episode[] {
   const slot = frameCount / Math.max(1, expressions.length);
   return expressions.map((expression, i) => {
     const shrink = Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
-    const ramp = () => Math.max(1, Math.round(shrink * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
-    const onset = ramp();
-    const offset = ramp();
-    const drawn = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
-    const apex = dense ? Math.max(drawn, Math.floor(slot - onset - offset)) : drawn;
+    const [onset, offset] = [drawRamp(shrink, random), drawRamp(shrink, random)];
+    const apex = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
     const slack = Math.max(0, Math.floor(slot - onset - apex - offset));
     const start = Math.round(i * slot) + random.integer(slack + 1);
     return { expression, start, onset, apex, offset, peak: drawPeak(expression, expressivity, random) };
   });
+}
+
+/** Lays them end to end: each fades into the next; the first is there at the first frame, the last at the last. */
+function layDenseEpisodes(
+  frameCount: number,
+  expressions: readonly number[],
+  expressivity: number,
+  resting: Intensities,
+  random: RandomStream,
+): Episode[] {
+  const slot = frameCount / expressions.length;
+  const shrink = Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
+  const border = (i: number) =>
+    Math.round((i % expressions.length === 0 ? i : i + random.uniform(-0.2, 0.2)) * slot);
+  const borders = Array.from({ length: expressions.length + 1 }, (_, i) => border(i));
+  return expressions.map((expression, i) => {
+    const [onset, offset] = [drawRamp(shrink, random), drawRamp(shrink, random)];
+    const apex = Math.max(2, borders[i + 1] - borders[i]);
+    const peak = expression === 0 ? resting : drawPeak(expression, expressivity, random);
+    return { expression, start: borders[i] - onset, onset, apex, offset, peak };
+  });
+}
+
+function drawRamp(shrink: number, random: RandomStream): number {
+  return Math.max(1, Math.round(shrink * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
 }
 
 function drawColour(random: RandomStream): Rgb {
@@ -82,7 +110,7 @@ function drawColour(random: RandomStream): Rgb {
  * the frames rendered before it.
  *
  * @param expressions of the episodes, in order; Neutral among them is a stretch without one
- * @param dense true: apexes last until the next episode, so that Neutral is about as frequent as the others
+ * @param dense true: an episode lasts until the next; Neutral is there only in episodes of its own
  * @param person whose face it is; by default every track is another person's
  */
 export function planTrack(
@@ -97,9 +125,12 @@ export function planTrack(
   const identity = drawIdentity(new RandomStream(seed, "track", person, "identity"));
   const resting = relaxed();
   resting.AU4 = identity.restingBrow;
-  const episodes = layEpisodes(frameCount, expressions, identity.expressivity, dense, stream("episodes"));
+  const { expressivity } = identity;
+  const episodes = dense
+    ? layDenseEpisodes(frameCount, expressions, expressivity, resting, stream("episodes"))
+    : layEpisodes(frameCount, expressions, expressivity, stream("episodes"));
   // People who talk: half of the time, several syllables a second, so that a single frame's mouth says little.
-  const talking = accidents(stream("speech"), frameCount, 0.07, [8, 20]);
+  const talking = accidents(stream("speech"), frameCount, 0.05, [6, 16]);
   const speech = wander(stream("speech wave"), 1, 12);
   const states = Array.from({ length: frameCount }, (_, frame) => {
     const level = talking(frame) === undefined ? 0 : Math.max(0, speech(frame)) * 0.8;
@@ -108,50 +139,66 @@ export function planTrack(
   return { name, frameCount, identity, states, scene: sceneOf(stream, identity, states, frameCount) };
 }
 
+/** How the head is held at each frame. */
+function poseOf(
+  stream: (...path: (string | number)[]) => RandomStream,
+  frameCount: number,
+): (frame: number) => Pose {
+  const motion = stream("pose");
+  // The real crops are aligned: what is left of roll, place and scale is the detector's error.
+  const base = { yaw: motion.normal(0, 0.08), pitch: motion.normal(0, 0.05), roll: motion.normal(0, 0.02) };
+  const yaw = wander(motion, 0.22, 50);
+  const pitch = wander(motion, 0.1, 50);
+  const roll = wander(motion, 0.03, 60);
+  const shiftX = wander(motion, 1.2, 60);
+  const shiftY = wander(motion, 1, 50);
+  const scale = motion.uniform(1.2, 1.28);
+  const turning = accidents(stream("turns"), frameCount, 0.022, HIDDEN);
+  const aside = (frame: number) => {
+    const turn = turning(frame);
+    if (turn === undefined) return 0;
+    const random = stream("turn", turn.index);
+    const angle = random.uniform(0.4, 0.6) * (random.chance(0.5) ? 1 : -1);
+    return angle * Math.min(1, 2 * Math.sin(Math.PI * (frame - turn.from + 0.5) / (turn.to - turn.from)));
+  };
+  return (frame) => ({
+    yaw: Math.max(-LARGEST_YAW, Math.min(LARGEST_YAW, base.yaw + yaw(frame) + aside(frame))),
+    pitch: base.pitch + pitch(frame),
+    roll: base.roll + roll(frame),
+    scale,
+    shiftX: shiftX(frame),
+    shiftY: shiftY(frame),
+  });
+}
+
 function sceneOf(
   stream: (...path: (string | number)[]) => RandomStream,
   identity: Identity,
   states: readonly FaceState[],
   frameCount: number,
 ): (frame: number) => Scene {
-  const motion = stream("pose");
-  // The real crops are aligned: what is left of roll, place and scale is the detector's error.
-  const base = { yaw: motion.normal(0, 0.08), pitch: motion.normal(0, 0.05), roll: motion.normal(0, 0.02) };
-  const yaw = wander(motion, 0.14, 90);
-  const pitch = wander(motion, 0.08, 70);
-  const roll = wander(motion, 0.03, 80);
-  const shiftX = wander(motion, 1.2, 60);
-  const shiftY = wander(motion, 1, 50);
-  const scale = motion.uniform(1.2, 1.28);
+  const pose = poseOf(stream, frameCount);
   const light = stream("light");
   const lightX = light.uniform(-0.6, 0.6);
-  const lightWalk = wander(light, 0.25, 120);
+  const lightWalk = wander(light, 0.3, 70);
   const level = light.uniform(0.8, 1.12);
   const gain: Rgb = [level * light.uniform(0.93, 1.07), level, level * light.uniform(0.9, 1.08)];
   const background = [drawColour(light), drawColour(light)] as const;
   const gazeX = wander(stream("gaze"), 0.7, 40);
   const gazeY = wander(stream("gaze y"), 0.4, 50);
   const blinking = accidents(stream("blinks"), frameCount, 0.02, [2, 3]);
-  const blurred = accidents(stream("blur"), frameCount, 0.025, [1, 3]);
-  const covered = accidents(stream("occluder"), frameCount, 0.012, [2, 5]);
+  const blurred = accidents(stream("blur"), frameCount, 0.03, [2, 5]);
+  const covered = accidents(stream("occluder"), frameCount, 0.022, HIDDEN);
   const camera = stream("camera");
   const noise = camera.uniform(2, 9);
   const quality = 60 + camera.integer(36);
   return (frame) => {
     const blur = blurred(frame);
     const cover = covered(frame);
-    const pose: Pose = {
-      yaw: base.yaw + yaw(frame),
-      pitch: base.pitch + pitch(frame),
-      roll: base.roll + roll(frame),
-      scale,
-      shiftX: shiftX(frame),
-      shiftY: shiftY(frame),
-    };
     return {
       identity,
       intensities: states[frame].intensities,
-      pose,
+      pose: pose(frame),
       gaze: [gazeX(frame), gazeY(frame)],
       blink: blinking(frame) === undefined ? 0 : 1,
       background,
@@ -166,7 +213,7 @@ function sceneOf(
 }
 
 function drawOccluder(random: RandomStream): Occluder {
-  const kind = random.pick(["hand", "strand", "microphone"] as const);
+  const kind = random.pick(["hand", "hand", "hand", "strand", "microphone"] as const);
   if (kind === "hand") {
     const low = random.chance(0.6);
     return { kind, x: random.uniform(-14, 14), y: low ? 32 : 0, angle: random.uniform(-25, 25) };

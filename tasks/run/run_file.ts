@@ -123,8 +123,8 @@ const runSchema = z.strictObject({
     prefetchMegabytes: positive.default(PREFETCH_BYTES / 2 ** 20),
   }).prefault({}),
   evaluation: z.strictObject({
-    folds: z.int().min(2).default(5),
-    step: z.number().positive().max(0.5).default(0.05),
+    folds: z.int().min(2).default(10),
+    step: z.number().positive().max(0.5).default(0.1),
     /** also score with probabilities smoothed along the tracks, the width chosen by cross-validation */
     smoothing: z.boolean().default(true),
     /** also score every annotated frame, those without a crop filled in between their neighbours */

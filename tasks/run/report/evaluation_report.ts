@@ -18,7 +18,7 @@ import { imagesOf } from "./read_run.ts";
 import { countsOf, countsSection, frameSections, refinementSection, reliabilitySection } from "./sections.ts";
 
 /** How the refinements are searched, as in a run file that says nothing of it. */
-const SETTINGS = { step: 0.05, folds: 5, smoothing: true, interpolation: true };
+const SETTINGS = { step: 0.1, folds: 10, smoothing: true, interpolation: true };
 
 /** What was evaluated. */
 export interface Evaluation {

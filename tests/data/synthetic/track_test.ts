@@ -114,6 +114,29 @@ Deno.test("planTrack: the head moves and the light changes between frames, and s
   }
 });
 
+Deno.test("planTrack: dense episodes follow each other from the first frame to the last", () => {
+  for (const name of ["video1", "video2", "video3"]) {
+    const labels = planTrack(1, name, 72, [4, 0, 6], true).states.map(({ expression }) => expression);
+    const runs = labels.filter((label, frame) => label !== labels[frame - 1]);
+    assertEquals(runs, [4, 0, 6]);
+    for (const label of runs) assertGreater(labels.filter((other) => other === label).length, 10);
+  }
+});
+
+Deno.test("planTrack: the face turns away for a while, never farther than it can be drawn", () => {
+  let [longest, away] = [0, 0];
+  for (let track = 0; track < 20; track++) {
+    const { scene } = planTrack(3, `video${track}`, 100, [0]);
+    for (let frame = 0; frame < 100; frame++) {
+      const yaw = Math.abs(scene(frame).pose.yaw);
+      assert(yaw <= 0.55, `a yaw of ${yaw} at frame ${frame} of track ${track}`);
+      away = yaw > 0.35 ? away + 1 : 0;
+      longest = Math.max(longest, away);
+    }
+  }
+  assertGreater(longest, 8);
+});
+
 Deno.test("renderJpeg: a frame's bytes do not depend on the frames made before it", async () => {
   const first = planTrack(1, "video2", 40, [4]);
   const alone = await jpeg(first, 17);
