@@ -67,9 +67,8 @@ function layEpisodes(
 ): Episode[] {
   const slot = frameCount / Math.max(1, expressions.length);
   return expressions.map((expression, i) => {
-    const shrink = Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
-    const [onset, offset] = [drawRamp(shrink, random), drawRamp(shrink, random)];
-    const apex = Math.max(2, Math.round(shrink * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
+    const [onset, offset] = [drawRamp(slot, random), drawRamp(slot, random)];
+    const apex = Math.max(2, Math.round(shareOf(slot) * (APEX[0] + random.integer(APEX[1] - APEX[0] + 1))));
     const slack = Math.max(0, Math.floor(slot - onset - apex - offset));
     const start = Math.round(i * slot) + random.integer(slack + 1);
     return { expression, start, onset, apex, offset, peak: drawPeak(expression, expressivity, random) };
@@ -85,20 +84,24 @@ function layDenseEpisodes(
   random: RandomStream,
 ): Episode[] {
   const slot = frameCount / expressions.length;
-  const shrink = Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
   const border = (i: number) =>
     Math.round((i % expressions.length === 0 ? i : i + random.uniform(-0.2, 0.2)) * slot);
   const borders = Array.from({ length: expressions.length + 1 }, (_, i) => border(i));
   return expressions.map((expression, i) => {
-    const [onset, offset] = [drawRamp(shrink, random), drawRamp(shrink, random)];
+    const [onset, offset] = [drawRamp(slot, random), drawRamp(slot, random)];
     const apex = Math.max(2, borders[i + 1] - borders[i]);
     const peak = expression === 0 ? resting : drawPeak(expression, expressivity, random);
     return { expression, start: borders[i] - onset, onset, apex, offset, peak };
   });
 }
 
-function drawRamp(shrink: number, random: RandomStream): number {
-  return Math.max(1, Math.round(shrink * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
+function drawRamp(slot: number, random: RandomStream): number {
+  return Math.max(1, Math.round(shareOf(slot) * (RAMP[0] + random.integer(RAMP[1] - RAMP[0] + 1))));
+}
+
+/** Where the longest episode does not fit, all are shortened to this share. */
+function shareOf(slot: number): number {
+  return Math.min(1, slot / (RAMP[1] * 2 + APEX[1]));
 }
 
 function drawColour(random: RandomStream): Rgb {
@@ -139,11 +142,11 @@ export function planTrack(
   return { name, frameCount, identity, states, scene: sceneOf(stream, identity, states, frameCount) };
 }
 
+/** The random numbers of a part of the track, by its name. */
+type Streams = (...path: (string | number)[]) => RandomStream;
+
 /** How the head is held at each frame. */
-function poseOf(
-  stream: (...path: (string | number)[]) => RandomStream,
-  frameCount: number,
-): (frame: number) => Pose {
+function poseOf(stream: Streams, frameCount: number): (frame: number) => Pose {
   const motion = stream("pose");
   // The real crops are aligned: what is left of roll, place and scale is the detector's error.
   const base = { yaw: motion.normal(0, 0.08), pitch: motion.normal(0, 0.05), roll: motion.normal(0, 0.02) };
@@ -172,7 +175,7 @@ function poseOf(
 }
 
 function sceneOf(
-  stream: (...path: (string | number)[]) => RandomStream,
+  stream: Streams,
   identity: Identity,
   states: readonly FaceState[],
   frameCount: number,
