@@ -29,7 +29,7 @@ Deno.test("the search prefers the better network, and its honest score is not th
   const search = searchWeights([bad, good], labels, tracks);
   assert(search.weights[1] > search.weights[0]);
   assertAlmostEquals(search.weights[0] + search.weights[1], 1, 1e-12);
-  assertEquals(search.foldWeights.length, 5);
+  assertEquals(search.foldWeights.length, 10);
   assert(search.honest.score <= search.optimistic.score);
   assertEquals(search.honest.confusion.counts.reduce((a, b) => a + b), 600);
 });
