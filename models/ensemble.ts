@@ -4,8 +4,11 @@
  * @module
  */
 import { argmaxRows, type ExpressionMetrics, expressionMetrics, metricsOf } from "./metrics.ts";
-import { foldTracks, select } from "./selection.ts";
+import { DEFAULT_FOLDS, foldTracks, select } from "./selection.ts";
 import { smooth, type Smoothing } from "./smoothing.ts";
+
+/** Distance of neighbouring weights in a search, unless another is asked for. */
+export const DEFAULT_STEP = 0.1;
 
 /** What a search for ensemble weights found. */
 export interface WeightSearch {
@@ -21,9 +24,9 @@ export interface WeightSearch {
 
 /** How the weights are searched. */
 export interface WeightSearchOptions {
-  /** distance of neighbouring points on the simplex; 0.1 by default */
+  /** distance of neighbouring points on the simplex; {@link DEFAULT_STEP} by default */
   readonly step?: number;
-  /** folds of the cross-validation over tracks; 10 by default, at most the number of tracks */
+  /** folds of the cross-validation over tracks; {@link DEFAULT_FOLDS} by default, at most the number of tracks */
   readonly folds?: number;
   readonly classes?: number;
 }
@@ -97,7 +100,7 @@ function searchVariants(
   variants: readonly (readonly Float32Array[])[],
   labels: ArrayLike<number>,
   tracks: ArrayLike<number>,
-  { step = 0.1, folds = 10, classes = 7 }: WeightSearchOptions,
+  { step = DEFAULT_STEP, folds = DEFAULT_FOLDS, classes = 7 }: WeightSearchOptions,
 ): WeightSearch & { variant: number } {
   const networks = variants[0];
   if (networks.length === 0 || networks.some((rows) => rows.length !== labels.length * classes)) {

@@ -5,6 +5,9 @@
  * @module
  */
 
+/** Folds of a cross-validation over tracks, unless others are asked for. */
+export const DEFAULT_FOLDS = 10;
+
 /** A division of frames into folds; all frames of a track are in the same one. */
 export interface Folds {
   readonly count: number;

@@ -5,7 +5,7 @@
  * @module
  */
 import { type ActionUnitMetrics, actionUnitMetrics } from "./metrics.ts";
-import { foldTracks } from "./selection.ts";
+import { DEFAULT_FOLDS, foldTracks } from "./selection.ts";
 
 /** Predictions of [F, units] probabilities: 1 above the unit's threshold. */
 export function applyThresholds(probabilities: Float32Array, thresholds: ArrayLike<number>): Int8Array {
@@ -75,7 +75,7 @@ export function searchThresholds(
   labels: ArrayLike<number>,
   tracks: ArrayLike<number>,
   units: number,
-  folds = 10,
+  folds = DEFAULT_FOLDS,
 ): ThresholdSearch {
   const { count, of } = foldTracks(tracks, folds);
   const thresholds = bestThresholds(probabilities, labels, units);

@@ -8,7 +8,9 @@ import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
 import { PREFETCH_BYTES } from "../../data/prefetch.ts";
+import { DEFAULT_STEP } from "../../models/ensemble.ts";
 import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
+import { DEFAULT_FOLDS } from "../../models/selection.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
 
@@ -123,8 +125,8 @@ const runSchema = z.strictObject({
     prefetchMegabytes: positive.default(PREFETCH_BYTES / 2 ** 20),
   }).prefault({}),
   evaluation: z.strictObject({
-    folds: z.int().min(2).default(10),
-    step: z.number().positive().max(0.5).default(0.1),
+    folds: z.int().min(2).default(DEFAULT_FOLDS),
+    step: z.number().positive().max(0.5).default(DEFAULT_STEP),
     /** also score with probabilities smoothed along the tracks, the width chosen by cross-validation */
     smoothing: z.boolean().default(true),
     /** also score every annotated frame, those without a crop filled in between their neighbours */

@@ -5,8 +5,10 @@
  */
 import type { Dataset } from "../../../data/aff_wild2/types.ts";
 import type { AdapterRecord } from "../../../kernels/runtime/device.ts";
+import { DEFAULT_STEP } from "../../../models/ensemble.ts";
 import { defaultLayers } from "../../../models/layers_default.ts";
 import { NETWORK_TITLES } from "../../../models/networks.ts";
+import { DEFAULT_FOLDS } from "../../../models/selection.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { verdictOn } from "../evaluation.ts";
 import { scoreFrames } from "../inference.ts";
@@ -18,7 +20,7 @@ import { imagesOf } from "./read_run.ts";
 import { countsOf, countsSection, frameSections, refinementSection, reliabilitySection } from "./sections.ts";
 
 /** How the refinements are searched, as in a run file that says nothing of it. */
-const SETTINGS = { step: 0.1, folds: 10, smoothing: true, interpolation: true };
+const SETTINGS = { step: DEFAULT_STEP, folds: DEFAULT_FOLDS, smoothing: true, interpolation: true };
 
 /** What was evaluated. */
 export interface Evaluation {
