@@ -30,12 +30,10 @@ export interface PlannedTrack {
 
 /** How many episodes of each expression; each expression at least once where the number allows. */
 function allot(episodes: number, balanced: boolean): number[] {
-  const expressive = balanced ? REAL_COUNTS.map(() => 1) : REAL_COUNTS;
-  const weights = [...expressive];
+  const weights = REAL_COUNTS.map((count) => balanced ? 1 : count);
   if (!balanced) {
-    const total = expressive.reduce((sum, count) => sum + count, 0);
-    const others = total - expressive[0];
-    weights[0] = Math.max(0, expressive[0] - others * (1 / LABELLED_SHARE - 1));
+    const others = REAL_COUNTS.slice(1).reduce((sum, count) => sum + count, 0);
+    weights[0] = Math.max(0, REAL_COUNTS[0] - others * (1 / LABELLED_SHARE - 1));
   }
   const sum = weights.reduce((a, b) => a + b, 0);
   const exact = weights.map((weight) => weight / sum * episodes);

@@ -1,8 +1,8 @@
 /**
  * A talking-face track: one person, several expression episodes, a head that moves, light, a camera, accidents.
  *
- * What makes faces in the wild hard is drawn: for a dozen frames at a time, longer than a temporal network's window of
- * nine, a hand covers the face or it turns away, and only the frames before and after say what it shows.
+ * What makes faces in the wild hard is drawn: for a dozen frames at a time, at least a temporal network's window of
+ * nine, something covers the face or it turns away, and only the frames before and after say what it shows.
  *
  * @module
  */
@@ -84,9 +84,10 @@ function layDenseEpisodes(
   random: RandomStream,
 ): Episode[] {
   const slot = frameCount / expressions.length;
-  const border = (i: number) =>
-    Math.round((i % expressions.length === 0 ? i : i + random.uniform(-0.2, 0.2)) * slot);
-  const borders = Array.from({ length: expressions.length + 1 }, (_, i) => border(i));
+  const borders = Array.from({ length: expressions.length + 1 }, (_, i) => {
+    const end = i % expressions.length === 0; // of the track
+    return Math.round((end ? i : i + random.uniform(-0.2, 0.2)) * slot);
+  });
   return expressions.map((expression, i) => {
     const [onset, offset] = [drawRamp(slot, random), drawRamp(slot, random)];
     const apex = Math.max(2, borders[i + 1] - borders[i]);
@@ -132,7 +133,7 @@ export function planTrack(
   const episodes = dense
     ? layDenseEpisodes(frameCount, expressions, expressivity, resting, stream("episodes"))
     : layEpisodes(frameCount, expressions, expressivity, stream("episodes"));
-  // People who talk: half of the time, several syllables a second, so that a single frame's mouth says little.
+  // People who talk: a third of the time, several syllables a second, so that a single frame's mouth says little.
   const talking = accidents(stream("speech"), frameCount, 0.05, [6, 16]);
   const speech = wander(stream("speech wave"), 1, 12);
   const states = Array.from({ length: frameCount }, (_, frame) => {

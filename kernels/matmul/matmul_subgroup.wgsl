@@ -10,8 +10,8 @@
 // 27, 16x16 25, 8x16 24. A load costs 1 ns a float there, lane by lane, a broadcast next to nothing. Dead ends: q in a
 // uniform window instead (17: 3.4 ns a float, and 64 KiB a dispatch), p from a texture (13), p in a window too (17).
 // [288, 7] x [7, 96] by a shader of its own, b's columns in registers and nothing padded, takes 0.7 of this one's three
-// dispatches, and the step of a head with seven classes 0.1 ms less: not kept. [96, 64] x [64, 192] takes about the same
-// with tiles of 4x32 to 12x48: loads that are saved go into idle lanes or into fewer workgroups.
+// dispatches, and the step of a head with seven classes 0.1 ms less: not kept. Unsettled, on a machine at about 0.6 of
+// its speed: [96, 64] x [64, 192] by tiles of 6x32 to 12x48 takes 0.7 to 0.9 of 4x32 by timestamps, by the clock the same.
 // y by fours and not by floats: [96, 64] x [64, 192] in 0.8 of the time, [288, 96] x [96, 288] in 0.87.
 //#include "activation.wgsl"
 //#include "elements.wgsl"
