@@ -6,22 +6,40 @@
 import type * as tf from "@tensorflow/tfjs";
 import { scope } from "../kernels/mod.ts";
 import type { Layers } from "./layers.ts";
-import { type Parameters, uniform } from "./parameters.ts";
+import { type Initializer, type Parameters, uniform } from "./parameters.ts";
 
-/** x [M, D] -> x weight + bias: [M, K]; initialised as PyTorch's Linear is. */
+/** How a layer's tensors begin. */
+export interface LinearInitializers {
+  readonly weight: Initializer;
+  readonly bias: Initializer;
+}
+
+/** PyTorch's Linear: both uniform in [-1 / sqrt(inputs), 1 / sqrt(inputs)]. */
+function pytorchLinear(inputs: number): LinearInitializers {
+  const initializer = uniform(1 / Math.sqrt(inputs));
+  return { weight: initializer, bias: initializer };
+}
+
+/** x [M, D] -> x weight + bias: [M, K]. */
 export class Linear {
   readonly #parameters: Parameters;
   readonly #layers: Layers;
   readonly #name: string;
 
   /** Adds the parameters `<name>.weight` [inputs, outputs] and `<name>.bias` [outputs]. */
-  constructor(parameters: Parameters, layers: Layers, name: string, inputs: number, outputs: number) {
+  constructor(
+    parameters: Parameters,
+    layers: Layers,
+    name: string,
+    inputs: number,
+    outputs: number,
+    initial: LinearInitializers = pytorchLinear(inputs),
+  ) {
     this.#parameters = parameters;
     this.#layers = layers;
     this.#name = name;
-    const bound = 1 / Math.sqrt(inputs);
-    parameters.add(`${name}.weight`, "linear", [inputs, outputs], uniform(bound));
-    parameters.add(`${name}.bias`, "vector", [outputs], uniform(bound));
+    parameters.add(`${name}.weight`, "linear", [inputs, outputs], initial.weight);
+    parameters.add(`${name}.bias`, "vector", [outputs], initial.bias);
   }
 
   /** x [M, D] -> [M, K] */

@@ -29,8 +29,17 @@ export function constant(value: number): Initializer {
 /** Kaiming's normal with fan-out and ReLU gain, for [R, S, C, K]: deviation sqrt(2 / (R S K)). */
 export const kaimingFanOut: Initializer = (shape, random) => {
   const [rows, columns, , outputs] = shape;
-  const deviation = Math.sqrt(2 / (rows * columns * outputs));
-  return Float32Array.from({ length: elements(shape) }, () => random.normal(0, deviation));
+  return normal(Math.sqrt(2 / (rows * columns * outputs)))(shape, random);
+};
+
+/**
+ * Kaiming's normal with fan-in and ReLU gain: deviation sqrt(2 / (R S C)) for [R, S, C, K], sqrt(2 / D) for [D, K].
+ * Keeps the activations' variance from layer to layer (He et al. 2015, section 2.2), which a deep network needs that
+ * has no normalisation.
+ */
+export const kaimingFanIn: Initializer = (shape, random) => {
+  const fanIn = elements(shape.slice(0, -1));
+  return normal(Math.sqrt(2 / fanIn))(shape, random);
 };
 
 /** Uniform in [-bound, bound]; PyTorch's Linear uses 1 / sqrt(in), its GRU 1 / sqrt(hidden). */

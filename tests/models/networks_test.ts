@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { hookCommands } from "../../kernels/runtime/program.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
@@ -12,6 +12,7 @@ import {
   createNetwork,
   isBackboneParameter,
   TemporalNetwork,
+  VggNetwork,
 } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
 
@@ -67,6 +68,18 @@ Deno.test("the graph ends at the sizes of the Caffe graph", () => {
     );
   }
   assertEquals(sizes, [7, 4, 2]);
+  network.dispose();
+});
+
+Deno.test("an untrained VGG16, which has no batch norm, still tells images apart", async () => {
+  const network = new VggNetwork({ network: "vgg", width: 16, size: 48, classes: 7 }, 1);
+  const deviation = tf.tidy(() => {
+    const logits = network.logits(tf.randomNormal([16, 48, 48, 3]), { training: false });
+    return logits.sub(logits.mean(0)).square<tf.Tensor>().mean().sqrt();
+  });
+  // About .08 with fan-in; .002 with fan-out and PyTorch's linear layers.
+  assertGreater((await deviation.data())[0], 0.02);
+  deviation.dispose();
   network.dispose();
 });
 
