@@ -8,9 +8,9 @@
 // "subgroups".
 //
 // On lavapipe 22.3, [16, 12, 12, 16], 1x1, 16 output channels takes the same without any address arithmetic. 1 or 4
-// pixels a round take 1.0 to 1.2 of the time. One workgroup (4, 4) instead of two (2, 4): medians 0.7 to 0.9 where
-// other work shares the two cores, but 1.2 by the shortest timestamps (127 against 105 us), so two stay. TILE_K = 8 to 64
-// output channels: 0.8 once, 0.9 to 1.1 when measured again; elsewhere up to 1.6.
+// pixels a round take 1.0 to 1.2 of the time. Unsettled, the machine being noisy: one workgroup (4, 4) instead of two
+// (2, 4) takes 0.7 to 0.9 by medians; the shortest timestamps were 127 us against 105 and 165 in two series of the
+// latter. TILE_K = 8 to 64 output channels: 0.8 once, 0.7 to 1.4 when measured again; elsewhere up to 1.6.
 const TILE_C = 4u;
 const TILE_K = 4u;
 const UNROLL = 2u; // pixels of a lane a round
