@@ -54,6 +54,11 @@ function partsOf({ kind }: Conv2dVariant, channels: number): Constants {
   return kind === "subgroup" && channels < 4 ? { PARTS: channels } : {};
 }
 
+/** Rows of the filter that lie one after the other as x's channels do. */
+function wholeOf({ kind }: Conv2dVariant, channels: number): Constants {
+  return kind === "workgroup" ? { WHOLE: channels % 4 === 0 } : {};
+}
+
 /** Rows and vec4s of columns that one workgroup computes. */
 function blockOf({ kind, constants }: Conv2dVariant): [number, number] {
   const { TILE_M, TILE_N, BLOCK_M, BLOCK_N, LANES } = constants as Record<string, number>;
@@ -95,6 +100,7 @@ export function conv2dForward(
         constants: {
           ...variant.constants,
           ...partsOf(variant, channels),
+          ...wholeOf(variant, channels),
           BIAS: bias !== undefined,
           RESIDUAL: residual !== undefined,
           PRELU: slopes !== undefined,
@@ -234,7 +240,7 @@ export function conv2dBackwardFilter(
   const chunksEach = variant.kind === "workgroup" ? chunksOf(variant, geometry) : 1;
   const chunks = chunksEach * parts.length;
   const { columnTiles, workgroups } = filterWorkgroups(variant, geometry);
-  const { LANES } = variant.constants as Record<string, number>;
+  const { LANES, BLOCK_P } = variant.constants as Record<string, number>;
   const df = withPaddedChannels([x, dy], (padded) => {
     const [px, pDy] = padded as TensorInfo[];
     let made: TensorInfo | undefined;
@@ -242,7 +248,7 @@ export function conv2dBackwardFilter(
       const pixels = part.images * outHeight * outWidth;
       [made] = run({
         shader: BACKWARD_FILTER[variant.kind],
-        constants: { ...variant.constants, ...partsOf(variant, channels) },
+        constants: { ...variant.constants, ...partsOf(variant, channels), ...denseOf(variant, geometry) },
         inputs: [{ tensor: px, ...windowOf(px, part) }, { tensor: pDy, ...windowOf(pDy, part) }],
         outputs: [made ? { inPlace: made } : { shape: chunks === 1 ? shape : [chunks, ...shape] }],
         uniforms: {
@@ -253,7 +259,9 @@ export function conv2dBackwardFilter(
           pixels,
           column_tiles: columnTiles,
           first_part: i * chunksEach,
-          ...(variant.kind === "workgroup" ? { chunk_pixels: Math.ceil(pixels / chunksEach) } : {}),
+          ...(variant.kind === "workgroup"
+            ? { chunk_pixels: Math.ceil(pixels / chunksEach), ...strideOf(BLOCK_P, geometry) }
+            : {}),
           ...(variant.kind === "subgroup_pixels" ? strideOf(LANES, geometry) : {}),
         },
         workgroups: [...workgroups, chunksEach],
@@ -263,6 +271,14 @@ export function conv2dBackwardFilter(
     return chunks === 1 ? made! : sumParts(made!, shape);
   });
   return cutChannels(df, outChannels);
+}
+
+/** Whether x and dy have the same pixels. */
+function denseOf({ kind }: Conv2dVariant, g: Conv2dGeometry): Constants {
+  const pointwise = g.filterHeight * g.filterWidth * g.strides[0] * g.strides[1] === 1;
+  return kind === "workgroup"
+    ? { DENSE: pointwise && g.outHeight === g.height && g.outWidth === g.width }
+    : {};
 }
 
 /** So many pixels on, in images, rows and pixels. */

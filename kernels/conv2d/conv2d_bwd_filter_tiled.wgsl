@@ -3,19 +3,25 @@
 //
 // For GPUs: GEMM with rows R S C, columns K and N Ho Wo long sums. A workgroup computes BLOCK_C vec4s of (tap, input
 // channel) times BLOCK_K vec4s of output channels over one chunk of the pixels, BLOCK_P pixels a round through
-// workgroup memory; one invocation multiplies TILE_C vec4s (BLOCK_C / TILE_C apart) by TILE_K vec4s (BLOCK_K / TILE_K
-// apart) in registers. The chunks' sums are added in order by sum_parts.wgsl. Grid: x and y = row tiles times column
-// tiles, columns first, z = chunks.
+// workgroup memory; while it computes a round, the next one's values are on their way to registers. One invocation
+// multiplies TILE_C vec4s (BLOCK_C / TILE_C apart) by TILE_K vec4s (BLOCK_K / TILE_K apart) in registers. A pixel's place
+// is carried from round to round, not divided out; where x and dy have the same pixels (DENSE) it is one number. The
+// chunks' sums are added in order by sum_parts.wgsl. Grid: x and y = row tiles times column tiles, columns first,
+// z = chunks.
+//#include "paired.wgsl"
 const TILE_C = 2u;
 const TILE_K = 2u;
 const BLOCK_C = 16u;
 const BLOCK_K = 16u;
 const BLOCK_P = 8u;
+const DENSE = false; // 1x1 taps, stride 1, no pad
 const ROWS = BLOCK_C / TILE_C; // of invocations
 const COLUMNS = BLOCK_K / TILE_K;
 const THREADS = ROWS * COLUMNS;
-const X_LOADS = (BLOCK_P * BLOCK_C + THREADS - 1u) / THREADS; // an invocation and round
-const DY_LOADS = (BLOCK_P * BLOCK_K + THREADS - 1u) / THREADS;
+const X_VALUES = BLOCK_P * BLOCK_C; // vec4s a round
+const DY_VALUES = BLOCK_P * BLOCK_K;
+const X_LOADS = (X_VALUES + THREADS - 1u) / THREADS; // an invocation and round
+const DY_LOADS = (DY_VALUES + THREADS - 1u) / THREADS;
 
 struct Uniforms {
   height: u32, // H
@@ -37,6 +43,9 @@ struct Uniforms {
   column_tiles: u32,
   first_part: u32, // of df
   chunk_pixels: u32,
+  step_images: u32, // BLOCK_P pixels, in images, rows and pixels
+  step_rows: u32,
+  step_pixels: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
@@ -44,8 +53,8 @@ struct Uniforms {
 @group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>; // [parts, R, S, C, K / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
-var<workgroup> x_block: array<vec4<f32>, BLOCK_P * BLOCK_C>; // [BLOCK_P, BLOCK_C], a vec4 of input channels each
-var<workgroup> dy_block: array<vec4<f32>, BLOCK_P * BLOCK_K>; // [BLOCK_P, BLOCK_K], a vec4 of output channels each
+var<workgroup> x_block: array<array<array<vec4<f32>, ROWS>, TILE_C>, BLOCK_P>; // vec4s of input channels
+var<workgroup> dy_block: array<array<array<vec4<f32>, COLUMNS>, TILE_K>, BLOCK_P>; // vec4s of output channels
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -57,72 +66,106 @@ fn main(
   let tile = index / u.column_tiles;
   let block_column = (index - tile * u.column_tiles) * BLOCK_K;
   let block_row = tile * BLOCK_C;
-  let my_row = local / COLUMNS;
-  let my_column = local % COLUMNS;
+  let my_row = paired_row(local, ROWS, COLUMNS);
+  let my_column = paired_column(local, ROWS, COLUMNS);
   let rows = u.taps * u.channels;
+  let first_pixel = group.z * u.chunk_pixels;
+  let last_pixel = min(first_pixel + u.chunk_pixels, u.pixels);
   var acc: array<vec4<f32>, 4u * TILE_C * TILE_K>;
-  var down: array<i32, X_LOADS>; // of the rows that this invocation loads
+  var next_x: array<vec4<f32>, X_LOADS>; // of the coming round
+  var next_dy: array<vec4<f32>, DY_LOADS>;
+  var channel: array<u32, X_LOADS>; // of the rows that this invocation loads
+  var down: array<i32, X_LOADS>; // their tap
   var right: array<i32, X_LOADS>;
-  var channel: array<u32, X_LOADS>;
+  var image: array<u32, X_LOADS>; // of the pixels that this invocation loads
+  var y: array<u32, X_LOADS>;
+  var x_place: array<u32, X_LOADS>;
   //#unroll
   for (var l = 0u; l < X_LOADS; l++) {
-    let row = min(block_row + (l * THREADS + local) % BLOCK_C, rows - 1u);
+    let i = l * THREADS + local;
+    let row = min(block_row + i % BLOCK_C, rows - 1u);
     let tap = row / u.channels;
     let r = tap / u.filter_width;
     channel[l] = row - tap * u.channels;
     down[l] = i32(r * u.dilation_y) - i32(u.pad_y);
     right[l] = i32((tap - r * u.filter_width) * u.dilation_x) - i32(u.pad_x);
+    let pixel = first_pixel + i / BLOCK_C;
+    let line = pixel / u.out_width;
+    image[l] = line / u.out_height;
+    y[l] = line - image[l] * u.out_height;
+    x_place[l] = pixel - line * u.out_width;
   }
 
-  let last_pixel = min((group.z + 1u) * u.chunk_pixels, u.pixels);
-  for (var first = group.z * u.chunk_pixels; first < last_pixel; first += BLOCK_P) {
-    //#unroll
-    for (var l = 0u; l < X_LOADS; l++) {
-      let entry = l * THREADS + local;
-      let pixel = first + entry / BLOCK_C;
-      let pixel_row = pixel / u.out_width;
-      let image = pixel_row / u.out_height;
-      let h = i32((pixel_row - image * u.out_height) * u.stride_y) + down[l];
-      let w = i32((pixel - pixel_row * u.out_width) * u.stride_x) + right[l];
-      let inside = pixel < last_pixel && h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-      let address = ((image * u.height + u32(h)) * u.width + u32(w)) * u.channels + channel[l];
-      let value = select(vec4<f32>(0.0), x[select(0u, address, inside)], inside);
-      if (entry < BLOCK_P * BLOCK_C) {
-        x_block[entry] = value;
-      }
-    }
-    //#unroll
-    for (var l = 0u; l < DY_LOADS; l++) {
-      let entry = l * THREADS + local;
-      let pixel = first + entry / BLOCK_K;
-      let column = block_column + entry % BLOCK_K;
-      let inside = pixel < last_pixel && column < u.out_channels;
-      let value = select(vec4<f32>(0.0), dy[select(0u, pixel * u.out_channels + column, inside)], inside);
-      if (entry < BLOCK_P * BLOCK_K) {
-        dy_block[entry] = value;
-      }
-    }
-    workgroupBarrier();
-    //#unroll
-    for (var p = 0u; p < BLOCK_P; p++) {
-      var d: array<vec4<f32>, TILE_K>;
+  // Round i loads for the next one, which is why there is one more.
+  for (var first = first_pixel; first < last_pixel + BLOCK_P; first += BLOCK_P) {
+    if (first > first_pixel) {
       //#unroll
-      for (var j = 0u; j < TILE_K; j++) {
-        d[j] = dy_block[p * BLOCK_K + j * COLUMNS + my_column];
-      }
-      //#unroll
-      for (var i = 0u; i < TILE_C; i++) {
-        let v = x_block[p * BLOCK_C + i * ROWS + my_row];
-        //#unroll
-        for (var j = 0u; j < TILE_K; j++) {
-          acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v.x), d[j], acc[(4u * i) * TILE_K + j]);
-          acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v.y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
-          acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v.z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
-          acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v.w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
+      for (var l = 0u; l < X_LOADS; l++) {
+        let i = l * THREADS + local;
+        if (X_LOADS * THREADS == X_VALUES || i < X_VALUES) {
+          x_block[i / BLOCK_C][i % BLOCK_C / ROWS][i % ROWS] = next_x[l];
         }
       }
+      //#unroll
+      for (var l = 0u; l < DY_LOADS; l++) {
+        let i = l * THREADS + local;
+        if (DY_LOADS * THREADS == DY_VALUES || i < DY_VALUES) {
+          dy_block[i / BLOCK_K][i % BLOCK_K / COLUMNS][i % COLUMNS] = next_dy[l];
+        }
+      }
+      workgroupBarrier();
     }
-    workgroupBarrier();
+    if (first < last_pixel) {
+      //#unroll
+      for (var l = 0u; l < X_LOADS; l++) {
+        let pixel = first + (l * THREADS + local) / BLOCK_C;
+        var inside = pixel < last_pixel;
+        var address = pixel * u.channels + channel[l];
+        if (!DENSE) {
+          let h = i32(y[l] * u.stride_y) + down[l];
+          let w = i32(x_place[l] * u.stride_x) + right[l];
+          inside = inside && h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
+          address = ((image[l] * u.height + u32(h)) * u.width + u32(w)) * u.channels + channel[l];
+          x_place[l] += u.step_pixels;
+          let wraps = x_place[l] >= u.out_width;
+          x_place[l] -= select(0u, u.out_width, wraps);
+          y[l] += u.step_rows + select(0u, 1u, wraps);
+          let leaves = y[l] >= u.out_height;
+          y[l] -= select(0u, u.out_height, leaves);
+          image[l] += u.step_images + select(0u, 1u, leaves);
+        }
+        next_x[l] = select(vec4<f32>(0.0), x[address], inside);
+      }
+      //#unroll
+      for (var l = 0u; l < DY_LOADS; l++) {
+        let i = l * THREADS + local;
+        let pixel = first + i / BLOCK_K;
+        let column = min(block_column + i % BLOCK_K, u.out_channels - 1u);
+        next_dy[l] = select(vec4<f32>(0.0), dy[pixel * u.out_channels + column], pixel < last_pixel);
+      }
+    }
+    if (first > first_pixel) {
+      //#unroll
+      for (var p = 0u; p < BLOCK_P; p++) {
+        var d: array<vec4<f32>, TILE_K>;
+        //#unroll
+        for (var j = 0u; j < TILE_K; j++) {
+          d[j] = dy_block[p][j][my_column];
+        }
+        //#unroll
+        for (var i = 0u; i < TILE_C; i++) {
+          let v = x_block[p][i][my_row];
+          //#unroll
+          for (var j = 0u; j < TILE_K; j++) {
+            acc[(4u * i) * TILE_K + j] = fma(vec4<f32>(v.x), d[j], acc[(4u * i) * TILE_K + j]);
+            acc[(4u * i + 1u) * TILE_K + j] = fma(vec4<f32>(v.y), d[j], acc[(4u * i + 1u) * TILE_K + j]);
+            acc[(4u * i + 2u) * TILE_K + j] = fma(vec4<f32>(v.z), d[j], acc[(4u * i + 2u) * TILE_K + j]);
+            acc[(4u * i + 3u) * TILE_K + j] = fma(vec4<f32>(v.w), d[j], acc[(4u * i + 3u) * TILE_K + j]);
+          }
+        }
+      }
+      workgroupBarrier();
+    }
   }
   //#unroll
   for (var i = 0u; i < 4u * TILE_C; i++) {

@@ -3,23 +3,33 @@
 //
 // Implicit GEMM for GPUs: M = N Ho Wo rows, K columns, R S C long sums. A workgroup computes a tile of BLOCK_M pixels
 // times BLOCK_N vec4s of channels: it brings BLOCK_D vec4s of (tap, input channel) of both operands into workgroup
-// memory a round; one invocation multiplies TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N
-// apart) in registers. Grid: pixel tiles times channel tiles, channels first, folded over x and y.
+// memory a round; while it computes one, the next one's values are on their way to registers. One invocation multiplies
+// TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N apart) in registers. Workgroup memory has the
+// invocation as its last index and constants before it, as in matmul_workgroup.wgsl.
+//
+// The sum goes run by run: where a filter's row has no gaps (dilation 1) its taps and channels lie in one piece in x and
+// make one run, else a run is one tap. A round within a run moves all addresses by the same amount: nothing is divided.
+// Grid: pixel tiles times channel tiles, channels first, folded over x and y.
 // Software adapters have no use for workgroup memory: conv2d_fwd.wgsl.
 //#include "activation.wgsl"
+//#include "paired.wgsl"
 const TILE_M = 8u;
 const TILE_N = 2u;
 const BLOCK_M = 64u;
 const BLOCK_N = 16u;
 const BLOCK_D = 2u;
+const WHOLE = true; // 4 divides C
 const BIAS = false;
 const RESIDUAL = false;
 const PRELU = false;
 const ROWS = BLOCK_M / TILE_M; // of invocations
 const COLUMNS = BLOCK_N / TILE_N;
 const THREADS = ROWS * COLUMNS;
-const X_LOADS = (BLOCK_M * BLOCK_D + THREADS - 1u) / THREADS; // an invocation and round
-const F_LOADS = (4u * BLOCK_D * BLOCK_N + THREADS - 1u) / THREADS;
+const X_VALUES = BLOCK_M * BLOCK_D; // vec4s a round
+const F_VALUES = 4u * BLOCK_D * BLOCK_N;
+const X_LOADS = (X_VALUES + THREADS - 1u) / THREADS; // an invocation and round
+const F_LOADS = (F_VALUES + THREADS - 1u) / THREADS;
+const OUTSIDE = 0x40000000; // a place in a row of x that it does not have
 
 struct Uniforms {
   pixels: u32, // M = N Ho Wo
@@ -50,8 +60,8 @@ struct Uniforms {
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
-var<workgroup> x_block: array<vec4<f32>, BLOCK_M * (BLOCK_D + 1u)>; // [BLOCK_M, BLOCK_D], vec4s of input channels
-var<workgroup> f_block: array<vec4<f32>, 4u * BLOCK_D * BLOCK_N>; // [4 BLOCK_D, BLOCK_N], vec4s of output channels
+var<workgroup> x_block: array<array<array<vec4<f32>, ROWS>, TILE_M>, BLOCK_D>; // vec4s of input channels
+var<workgroup> f_block: array<array<array<vec4<f32>, COLUMNS>, TILE_N>, 4u * BLOCK_D>; // vec4s of output channels
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -63,75 +73,115 @@ fn main(
   let tile = index / u.column_tiles;
   let block_column = (index - tile * u.column_tiles) * BLOCK_N;
   let block_pixel = tile * BLOCK_M;
-  let my_row = local / COLUMNS;
-  let my_column = local % COLUMNS;
+  let my_row = paired_row(local, ROWS, COLUMNS);
+  let my_column = paired_column(local, ROWS, COLUMNS);
+  let row_length = u.width * u.channels; // of x
+  let runs_x = select(u.filter_width, 1u, u.dilation_x == 1u); // of a row of the filter
+  let run_length = select(u.channels, u.filter_width * u.channels, u.dilation_x == 1u); // vec4s
+  let rounds = u.filter_height * runs_x * ((run_length + BLOCK_D - 1u) / BLOCK_D);
   var acc: array<vec4<f32>, TILE_M * TILE_N>;
-  var origin: array<u32, X_LOADS>; // of the pixels that this invocation loads: first row of the image
-  var top: array<i32, X_LOADS>;
+  var next_x: array<vec4<f32>, X_LOADS>; // of the coming round
+  var next_f: array<vec4<f32>, F_LOADS>;
+  var image: array<u32, X_LOADS>; // of the pixels that this invocation loads: first row of the image
+  var top: array<i32, X_LOADS>; // and their places in it
   var left: array<i32, X_LOADS>;
+  var row_at: array<u32, X_LOADS>; // of a run: where the row of x begins, and the place in it
+  var start: array<i32, X_LOADS>;
   //#unroll
   for (var l = 0u; l < X_LOADS; l++) {
     let pixel = min(block_pixel + min((l * THREADS + local) / BLOCK_D, BLOCK_M - 1u), u.pixels - 1u);
     let row = pixel / u.out_width;
-    let image = row / u.out_height;
-    origin[l] = image * u.height;
-    top[l] = i32((row - image * u.out_height) * u.stride_y) - i32(u.pad_y);
+    image[l] = row / u.out_height * u.height;
+    top[l] = i32(row % u.out_height * u.stride_y) - i32(u.pad_y);
     left[l] = i32((pixel - row * u.out_width) * u.stride_x) - i32(u.pad_x);
   }
 
-  let depth = u.filter_height * u.filter_width * u.channels;
-  for (var first = 0u; first < depth; first += BLOCK_D) {
-    //#unroll
-    for (var l = 0u; l < X_LOADS; l++) {
-      let entry = l * THREADS + local;
-      let place = first + entry % BLOCK_D;
-      let tap = place / u.channels;
-      let r = tap / u.filter_width;
-      let h = top[l] + i32(r * u.dilation_y);
-      let w = left[l] + i32((tap - r * u.filter_width) * u.dilation_x);
-      let inside = place < depth && h >= 0 && h < i32(u.height) && w >= 0 && w < i32(u.width);
-      let address = ((origin[l] + u32(h)) * u.width + u32(w)) * u.channels + place - tap * u.channels;
-      let value = select(vec4<f32>(0.0), x[select(0u, address, inside)], inside);
-      if (entry < BLOCK_M * BLOCK_D) {
-        x_block[(entry / BLOCK_D) * (BLOCK_D + 1u) + entry % BLOCK_D] = value;
-      }
-    }
-    //#unroll
-    for (var l = 0u; l < F_LOADS; l++) {
-      let entry = l * THREADS + local;
-      let row = entry / BLOCK_N;
-      let place = first + row / 4u;
-      let tap = place / u.channels;
-      let channel = 4u * (place - tap * u.channels) + row % 4u;
-      let column = block_column + entry % BLOCK_N;
-      let inside = place < depth && channel < u.filter_channels && column < u.out_channels;
-      let address = (tap * u.filter_channels + channel) * u.out_channels + column;
-      let value = select(vec4<f32>(0.0), filter_values[select(0u, address, inside)], inside);
-      if (entry < 4u * BLOCK_D * BLOCK_N) {
-        f_block[entry] = value;
-      }
-    }
-    workgroupBarrier();
-    //#unroll
-    for (var d = 0u; d < BLOCK_D; d++) {
-      var f: array<vec4<f32>, 4u * TILE_N>;
+  var r = 0u; // the run
+  var s = 0u;
+  var q = 0u; // vec4 in it
+  // Round i loads for the next one, which is why there is one more.
+  for (var round = 0u; round <= rounds; round++) {
+    if (round > 0u) {
       //#unroll
-      for (var e = 0u; e < 4u * TILE_N; e++) {
-        f[e] = f_block[(4u * d + e / TILE_N) * BLOCK_N + (e % TILE_N) * COLUMNS + my_column];
+      for (var l = 0u; l < X_LOADS; l++) {
+        let i = l * THREADS + local;
+        if (X_LOADS * THREADS == X_VALUES || i < X_VALUES) {
+          x_block[i % BLOCK_D][i / BLOCK_D / ROWS][i / BLOCK_D % ROWS] = next_x[l];
+        }
       }
       //#unroll
-      for (var i = 0u; i < TILE_M; i++) {
-        let v = x_block[(i * ROWS + my_row) * (BLOCK_D + 1u) + d];
+      for (var l = 0u; l < F_LOADS; l++) {
+        let i = l * THREADS + local;
+        if (F_LOADS * THREADS == F_VALUES || i < F_VALUES) {
+          f_block[i / BLOCK_N][i % BLOCK_N / COLUMNS][i % COLUMNS] = next_f[l];
+        }
+      }
+      workgroupBarrier();
+    }
+    if (round < rounds) {
+      if (q == 0u) {
         //#unroll
-        for (var j = 0u; j < TILE_N; j++) {
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
-          acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+        for (var l = 0u; l < X_LOADS; l++) {
+          let h = top[l] + i32(r * u.dilation_y);
+          let place = (left[l] + i32(s * u.dilation_x)) * i32(u.channels) + i32((l * THREADS + local) % BLOCK_D);
+          row_at[l] = (image[l] + u32(h)) * row_length;
+          start[l] = select(OUTSIDE, place, h >= 0 && h < i32(u.height));
+        }
+      }
+      //#unroll
+      for (var l = 0u; l < X_LOADS; l++) {
+        let place = u32(start[l] + i32(q));
+        let inside = place < row_length && q + (l * THREADS + local) % BLOCK_D < run_length;
+        next_x[l] = select(vec4<f32>(0.0), x[row_at[l] + place], inside);
+      }
+      let first_tap = r * u.filter_width + s;
+      //#unroll
+      for (var l = 0u; l < F_LOADS; l++) {
+        let i = l * THREADS + local;
+        let depth = 4u * q + i / BLOCK_N;
+        var inside = depth < 4u * run_length;
+        var row = first_tap * u.filter_channels + depth;
+        if (!WHOLE) {
+          let tap = depth / (4u * u.channels);
+          let channel = depth - tap * 4u * u.channels;
+          inside = inside && channel < u.filter_channels;
+          row = (first_tap + tap) * u.filter_channels + channel;
+        }
+        let column = min(block_column + i % BLOCK_N, u.out_channels - 1u);
+        next_f[l] = select(vec4<f32>(0.0), filter_values[row * u.out_channels + column], inside);
+      }
+      q += BLOCK_D;
+      if (q >= run_length) {
+        q = 0u;
+        s += 1u;
+        if (s == runs_x) {
+          s = 0u;
+          r += 1u;
         }
       }
     }
-    workgroupBarrier();
+    if (round > 0u) {
+      //#unroll
+      for (var d = 0u; d < BLOCK_D; d++) {
+        var f: array<vec4<f32>, 4u * TILE_N>;
+        //#unroll
+        for (var e = 0u; e < 4u * TILE_N; e++) {
+          f[e] = f_block[4u * d + e / TILE_N][e % TILE_N][my_column];
+        }
+        //#unroll
+        for (var i = 0u; i < TILE_M; i++) {
+          let v = x_block[d][i][my_row];
+          //#unroll
+          for (var j = 0u; j < TILE_N; j++) {
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.y), f[TILE_N + j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.z), f[2u * TILE_N + j], acc[i * TILE_N + j]);
+            acc[i * TILE_N + j] = fma(vec4<f32>(v.w), f[3u * TILE_N + j], acc[i * TILE_N + j]);
+          }
+        }
+      }
+      workgroupBarrier();
+    }
   }
   //#unroll
   for (var j = 0u; j < TILE_N; j++) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { ACTIVATION_INCLUDES } from "../matmul/activation.ts";
+import { PAIRED_INCLUDES } from "../matmul/workgroup.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import backwardFilterSource from "./conv2d_bwd_filter.wgsl" with { type: "text" };
 import backwardFilterPixelsSource from "./conv2d_bwd_filter_pixels.wgsl" with { type: "text" };
@@ -21,21 +22,28 @@ export const FORWARD: Record<string, ShaderFile> = {
   workgroup: {
     file: "conv2d/conv2d_fwd_tiled.wgsl",
     source: forwardTiledSource,
-    includes: ACTIVATION_INCLUDES,
+    includes: { ...ACTIVATION_INCLUDES, ...PAIRED_INCLUDES },
   },
 };
 /** By the kind of variant. */
 export const BACKWARD_INPUT: Record<string, ShaderFile> = {
   subgroup: { file: "conv2d/conv2d_bwd_input.wgsl", source: backwardInputSource },
-  workgroup: { file: "conv2d/conv2d_bwd_input_tiled.wgsl", source: backwardInputTiledSource },
+  workgroup: {
+    file: "conv2d/conv2d_bwd_input_tiled.wgsl",
+    source: backwardInputTiledSource,
+    includes: PAIRED_INCLUDES,
+  },
 };
 /** By the kind of variant. */
 export const BACKWARD_FILTER: Record<string, ShaderFile> = {
   subgroup: { file: "conv2d/conv2d_bwd_filter.wgsl", source: backwardFilterSource },
   subgroup_pixels: { file: "conv2d/conv2d_bwd_filter_pixels.wgsl", source: backwardFilterPixelsSource },
-  workgroup: { file: "conv2d/conv2d_bwd_filter_tiled.wgsl", source: backwardFilterTiledSource },
+  workgroup: {
+    file: "conv2d/conv2d_bwd_filter_tiled.wgsl",
+    source: backwardFilterTiledSource,
+    includes: PAIRED_INCLUDES,
+  },
 };
-/** Sets what no tap reaches of dInput. */
 /** Adds the parts of dFilter. */
 export const SUM_PARTS: ShaderFile = { file: "conv2d/sum_parts.wgsl", source: sumPartsSource };
 

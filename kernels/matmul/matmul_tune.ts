@@ -18,9 +18,8 @@ import { PLAIN, SUM, WORKGROUP } from "./workgroup.ts";
 
 const SHADERS: readonly ShaderFile[] = [
   PLAIN,
-  ...[4, 1].map((columns) => SUBGROUP.forRow(columns).shader),
+  ...[4, 1].flatMap((columns) => [SUBGROUP.forRow(columns).shader, WORKGROUP.forRow(columns).shader]),
   PAD,
-  WORKGROUP,
   SUM,
 ];
 

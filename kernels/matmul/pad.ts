@@ -26,7 +26,7 @@ export function up4(size: number): number {
 }
 
 /** True if vec4s fit the operand as it is. */
-export function fitsVec4({ outer, inner }: Operand, k: number): boolean {
+function fitsVec4({ outer, inner }: Operand, k: number): boolean {
   return k % 4 === 0 && (inner || outer % 4 === 0);
 }
 
@@ -35,7 +35,7 @@ export function fitsVec4({ outer, inner }: Operand, k: number): boolean {
  *
  * @param width vec4s of a panel of columns: [batches, panels, rows, 4 width]; one panel if it is left out
  */
-export function padOperand(
+function padOperand(
   tensor: TensorInfo,
   { batches, outer, inner }: Operand,
   k: number,
@@ -54,4 +54,38 @@ export function padOperand(
     workgroups,
   });
   return padded;
+}
+
+/** An operand as a kernel reads it. */
+export interface Layout {
+  readonly tensor: TensorInfo;
+  /** a copy, to give back */
+  readonly copied: boolean;
+  /** vec4s from row to row, from batch to batch */
+  readonly stride: number;
+  readonly batch: number;
+  /** vec4s from panel to panel, where there are any */
+  readonly panel?: number;
+}
+
+/**
+ * The operand itself if vec4s fit it, else a copy.
+ *
+ * @param width vec4s of a panel, into which what lies as [K, ..] is copied
+ */
+export function layOut(tensor: TensorInfo, operand: Operand, k: number, width?: number): Layout {
+  const { outer, inner } = operand;
+  if (width !== undefined && !inner) {
+    const panel = up4(k) * width;
+    const batch = panel * Math.ceil(outer / (4 * width));
+    return { tensor: padOperand(tensor, operand, k, width), copied: true, stride: width, batch, panel };
+  }
+  const copied = !fitsVec4(operand, k);
+  const stride = up4(inner ? k : outer) / 4;
+  return {
+    tensor: copied ? padOperand(tensor, operand, k) : tensor,
+    copied,
+    stride,
+    batch: stride * (inner ? outer : up4(k)),
+  };
 }

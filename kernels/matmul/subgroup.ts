@@ -9,7 +9,7 @@ import { foldWorkgroups, release, run } from "../runtime/program.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
 import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
-import { fitsVec4, type Operand, padOperand, up4 } from "./pad.ts";
+import { layOut, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 
 /** Register tiles, by the columns of y. */
@@ -44,36 +44,6 @@ export function operandsOf(shape: MatmulShape, swapped: boolean): { p: Operand; 
   return swapped ? { p: b, q: a } : { p: a, q: b };
 }
 
-/** An operand as the kernel reads it. */
-interface Layout {
-  readonly tensor: TensorInfo;
-  /** a copy, to give back */
-  readonly copied: boolean;
-  /** vec4s from row to row, from tile to tile, from batch to batch */
-  readonly stride: number;
-  readonly tile: number;
-  readonly batch: number;
-}
-
-/** @param width vec4s of a tile */
-function layOut(tensor: TensorInfo, operand: Operand, k: number, width: number, panels: boolean): Layout {
-  const { outer, inner } = operand;
-  if (panels && !inner) {
-    const tile = up4(k) * width;
-    const batch = tile * Math.ceil(outer / (4 * width));
-    return { tensor: padOperand(tensor, operand, k, width), copied: true, stride: width, tile, batch };
-  }
-  const copied = !fitsVec4(operand, k);
-  const stride = up4(inner ? k : outer) / 4;
-  return {
-    tensor: copied ? padOperand(tensor, operand, k) : tensor,
-    copied,
-    stride,
-    tile: width,
-    batch: stride * (inner ? outer : up4(k)),
-  };
-}
-
 /** y = f(a b + bias) */
 export function runSubgroup(
   a: TensorInfo,
@@ -85,8 +55,8 @@ export function runSubgroup(
   const { batches, rows, columns, inner: k } = shape;
   const { p, q } = operandsOf(shape, swapped);
   const [pTensor, qTensor] = swapped ? [b, a] : [a, b];
-  const pLayout = layOut(pTensor, p, k, tileP * lanes / 4, panels);
-  const qLayout = layOut(qTensor, q, k, tileQ, panels);
+  const pLayout = layOut(pTensor, p, k, panels ? tileP * lanes / 4 : undefined);
+  const qLayout = layOut(qTensor, q, k, panels ? tileQ : undefined);
   const pTiles = Math.ceil(p.outer / (tileP * lanes));
   const workgroups = foldWorkgroups(pTiles * Math.ceil(q.outer / (4 * tileQ)));
   let y = epilogue.addTo;
@@ -116,11 +86,11 @@ export function runSubgroup(
         p_batches: p.batches,
         p_batch: pLayout.batch,
         p_stride: pLayout.stride,
-        p_tile: pLayout.tile,
+        p_tile: pLayout.panel ?? tileP * lanes / 4,
         q_batches: q.batches,
         q_batch: qLayout.batch,
         q_stride: qLayout.stride,
-        q_tile: qLayout.tile,
+        q_tile: qLayout.panel ?? tileQ,
         k_steps: up4(k) / 4,
         p_tiles: pTiles,
         first_batch: first,

@@ -4,24 +4,29 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { elementShader } from "../runtime/elements.ts";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
+import pairedSource from "./paired.wgsl" with { type: "text" };
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
 import sumSource from "./matmul_sum.wgsl" with { type: "text" };
 import workgroupSource from "./matmul_workgroup.wgsl" with { type: "text" };
+import { layOut, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 
 const includes = ACTIVATION_INCLUDES;
+/** For the `includes` of a shader that multiplies tiles of workgroup memory. */
+export const PAIRED_INCLUDES: Readonly<Record<string, string>> = { "paired.wgsl": pairedSource };
 /** For any shape, one dispatch. */
 export const PLAIN: ShaderFile = { file: "matmul/matmul_plain.wgsl", source: plainSource, includes };
-/** Tiles in workgroup memory. */
-export const WORKGROUP: ShaderFile = {
+/** Tiles in workgroup memory, by the columns of y. */
+export const WORKGROUP = elementShader({
   file: "matmul/matmul_workgroup.wgsl",
   source: workgroupSource,
-  includes,
-};
+  includes: { ...includes, ...PAIRED_INCLUDES },
+});
 /** Adds the parts of K. */
 export const SUM: ShaderFile = { file: "matmul/matmul_sum.wgsl", source: sumSource, includes };
 
@@ -35,11 +40,11 @@ const SUM_GROUP = 64;
 /** See matmul_workgroup.wgsl. */
 export interface WorkgroupVariant {
   readonly kind: "workgroup";
-  /** rows, columns and k of a workgroup */
+  /** rows, columns and k of a workgroup; columns and k in fours */
   readonly blockM: number;
   readonly blockN: number;
   readonly blockK: number;
-  /** rows and vec4s of columns of an invocation */
+  /** rows, in fours, and vec4s of columns of an invocation */
   readonly tileM: number;
   readonly tileN: number;
   /** ranges of k that are summed apart, for few outputs and long sums; 1 for none */
@@ -95,34 +100,51 @@ export function runWorkgroup(
   epilogue: Epilogue,
   variant: WorkgroupVariant,
 ): TensorInfo {
-  const { batches, rows, columns, inner } = shape;
+  const { batches, rows, columns, inner, transposeA, transposeB } = shape;
   const { blockM, blockN, blockK, tileM, tileN } = variant;
   const part = blockK * Math.ceil(inner / (blockK * variant.parts));
   const parts = Math.ceil(inner / part);
   const last = parts === 1 ? epilogue : {};
+  const aLayout = layOut(a, { batches: shape.batchesA, outer: rows, inner: !transposeA }, inner);
+  const bLayout = layOut(b, { batches: shape.batchesB, outer: columns, inner: transposeB }, inner);
   let y = last.addTo;
   for (const [first, count] of slices(parts * batches)) {
     [y] = run({
-      shader: WORKGROUP,
+      shader: WORKGROUP.forRow(columns).shader,
       constants: {
         ...epilogueConstants(last),
         BLOCK_M: blockM,
-        BLOCK_N: blockN,
-        BLOCK_K: blockK,
+        BLOCK_N: blockN / 4,
+        BLOCK_K: blockK / 4,
         TILE_M: tileM,
         TILE_N: tileN,
-        A_INNER: !shape.transposeA,
-        B_INNER: shape.transposeB,
+        A_INNER: !transposeA,
+        B_INNER: transposeB,
       },
-      inputs: [a, b, last.bias ?? b, last.slopes ?? b],
+      inputs: [aLayout.tensor, bLayout.tensor, last.bias ?? b, last.slopes ?? b],
       outputs: [
         y ? { inPlace: y } : { shape: [...(parts === 1 ? [] : [parts]), ...shape.outShape] },
       ],
-      uniforms: { ...stridesOf(shape), batches, first, part, alpha: epilogueAlpha(last) },
+      uniforms: {
+        rows,
+        columns,
+        a_batches: shape.batchesA,
+        a_batch: aLayout.batch,
+        a_stride: aLayout.stride,
+        b_batches: shape.batchesB,
+        b_batch: bLayout.batch,
+        b_stride: bLayout.stride,
+        batches,
+        first,
+        part: part / 4,
+        inner: up4(inner) / 4,
+        alpha: epilogueAlpha(last),
+      },
       workgroups: [...foldWorkgroups(Math.ceil(columns / blockN) * Math.ceil(rows / blockM)), count],
       flops: 2 * count * rows * columns * Math.min(inner, part),
     });
   }
+  for (const { tensor, copied } of [aLayout, bLayout]) if (copied) release(tensor);
   return parts === 1 ? y! : sumParts(y!, parts, shape, epilogue);
 }
 

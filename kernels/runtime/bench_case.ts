@@ -5,10 +5,11 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { keepAwake } from "./awake.ts";
 import { type BenchCase, type BenchRun, freeOutputs, outputsOf } from "./bench.ts";
 import { readTensors, relativeDifference } from "./difference.ts";
 import type { Peaks } from "./peak.ts";
-import { backendInternals, submit } from "./program.ts";
+import { backendInternals, currentTraits, submit } from "./program.ts";
 import { withStockKernels } from "./registry.ts";
 import { canTime, countDispatches, median, timeByDifference, timeDispatches, totalMs } from "./timing.ts";
 
@@ -149,22 +150,36 @@ async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
   });
 }
 
-/** One session for all rounds: the two sides in turns. */
+/** Milliseconds of other work before a side's runs, on a GPU: at least these, and twice what recording the runs takes. */
+const HOLD = 5;
+/** Rounds that a GPU's queue holds: each wait leaves it idle for 10 ms. */
+const QUEUED = 8;
+
+/**
+ * One session for all rounds: the two sides in turns. A GPU gets other work to do while the host records, so that it stays
+ * at its clock; a software adapter is waited for, since the host, recording on, would take a core from it.
+ */
 async function deviceTimes(run: BenchRun, { rounds, runs }: Amount, signal?: AbortSignal): Promise<Times> {
   const { queue } = backendInternals().device;
+  const { software } = currentTraits();
   const { value: marks, records } = await timeDispatches(async (session) => {
     const marks: { side: Side; from: number; to: number }[] = [];
+    let recording = 0; // milliseconds
     for (let round = 0; round < rounds; round++) {
       signal?.throwIfAborted();
       for (const side of ["ours", "stock"] as const) {
+        keepAwake(Math.max(HOLD, 2 * recording));
+        const start = performance.now();
         for (let i = 0; i < runs; i++) {
           const from = session.count;
           discard(run, side);
           if (i > 0 || runs === 1) marks.push({ side, from, to: session.count });
         }
+        recording = performance.now() - start;
         submit(); // the buffers serve the next
-        await queue.onSubmittedWorkDone(); // the host, recording on, would take a core from a software adapter
+        if (software) await queue.onSubmittedWorkDone();
       }
+      if (round % QUEUED === QUEUED - 1) await queue.onSubmittedWorkDone();
     }
     return marks;
   });

@@ -7,6 +7,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { awaken } from "./awake.ts";
 import { backendInternals, type Dispatch, hookCommands, submit } from "./program.ts";
 import { currentScope, type Scope } from "./scope.ts";
 import type { Constants } from "./wgsl.ts";
@@ -262,13 +263,14 @@ export interface Timed<T> {
 }
 
 /**
- * Times what a body records.
+ * Times what a body records, on a GPU that has been brought to its clock.
  *
  * @throws {Error} as {@link startTiming}
  */
 export async function timeDispatches<T>(
   body: (session: TimingSession) => T | Promise<T>,
 ): Promise<Timed<T>> {
+  await awaken();
   const session = startTiming();
   try {
     const value = await body(session);

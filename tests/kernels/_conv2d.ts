@@ -122,7 +122,10 @@ export const FILTER_BLOCK = (
   BLOCK_C: number,
   BLOCK_K: number,
   BLOCK_P: number,
-): Conv2dVariant => ({ kind: "workgroup", constants: { TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P } });
+): Conv2dVariant => ({
+  kind: "workgroup",
+  constants: { TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P },
+});
 
 /** A variant of forward and dInput, and one of dFilter. */
 export const same = (forward: Conv2dVariant, backwardFilter: Conv2dVariant) => ({

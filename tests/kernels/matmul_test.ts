@@ -132,10 +132,10 @@ function subgroup(
 /** Small tiles, each constant different from the others somewhere: large ones compile slowly. */
 const VARIANTS: readonly MatmulVariant[] = [
   { kind: "plain" },
-  workgroup([4, 8, 2, 2, 1], 1),
-  workgroup([8, 16, 4, 2, 2], 1),
-  workgroup([6, 8, 3, 3, 1], 2),
-  workgroup([4, 4, 8, 1, 1], 5),
+  workgroup([8, 8, 4, 4, 1], 1),
+  workgroup([16, 16, 8, 4, 2], 1),
+  workgroup([24, 8, 4, 8, 1], 2),
+  workgroup([8, 24, 12, 4, 2], 3),
   subgroup(false, 4, 4),
   subgroup(true, 8, 2),
   subgroup(true, 8, 2, true),
