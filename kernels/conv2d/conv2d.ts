@@ -20,7 +20,6 @@ import {
 } from "./conv2d_operands.ts";
 import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
 import {
-  chunksOf,
   CONV2D_OPS,
   type Conv2dPass,
   type Conv2dVariant,
@@ -47,6 +46,16 @@ function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOpt
     variant: options.variant ?? variantFor(CONV2D_OPS[pass], sizesOf(geometry), shipped),
     parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
   };
+}
+
+/** Ranges of the sum that are made apart where one dispatch makes all images: what adds them knows no epilogue. */
+function splitOf(
+  { split = 1 }: Conv2dVariant,
+  parts: readonly unknown[],
+  epilogue: Conv2dEpilogue = {},
+): number {
+  const { bias, residual, activation = "linear" } = epilogue;
+  return parts.length === 1 && !bias && !residual && activation === "linear" ? split : 1;
 }
 
 /** The three channels of an image are not multiplied as four. */
@@ -89,6 +98,8 @@ export function conv2dForward(
   const columns = Math.ceil(outChannels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
+  const split = splitOf(variant, parts, epilogue);
+  const shape = [geometry.images, outHeight, outWidth, 4 * columns];
   const y = withPaddedChannels([x, filter, bias, residual, slopes], (padded) => {
     const [px, pFilter] = padded as TensorInfo[];
     const [, , pBias = pFilter, pResidual, pSlopes = pFilter] = padded;
@@ -113,7 +124,7 @@ export function conv2dForward(
           pResidual ? { tensor: pResidual, ...windowOf(pResidual, part) } : pFilter,
           pSlopes,
         ],
-        outputs: [outputPart(made, [geometry.images, outHeight, outWidth, 4 * columns], part)],
+        outputs: [split > 1 ? { shape: [split, ...shape] } : outputPart(made, shape, part)],
         uniforms: {
           pixels,
           ...extents(geometry),
@@ -121,13 +132,14 @@ export function conv2dForward(
           filter_width: filterWidth,
           ...steps(geometry),
           column_tiles: columnTiles,
+          ...(variant.kind === "workgroup" ? { parts: split } : {}),
           slope: { f32: alpha },
         },
-        workgroups: foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles),
+        workgroups: [...foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles), split],
         flops: 2 * pixels * outChannels * filterHeight * filterWidth * channels,
       });
     }
-    return made!;
+    return split > 1 ? sumParts(made!, shape) : made!;
   });
   return cutChannels(y, outChannels);
 }
@@ -167,6 +179,8 @@ export function conv2dBackwardInput(
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
   const spread = variant.kind === "subgroup" && hasOnePhase(geometry);
+  const phases = spread ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width);
+  const split = splitOf(variant, parts);
   const phaseRows = Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
   const dx = withPaddedChannels([dy, filter], (padded) => {
     const [pDy, pFilter] = padded as TensorInfo[];
@@ -177,7 +191,7 @@ export function conv2dBackwardInput(
         shader: BACKWARD_INPUT[variant.kind],
         constants: { ...variant.constants, ...(variant.kind === "subgroup" ? { SPREAD: spread } : {}) },
         inputs: [{ tensor: pDy, ...windowOf(pDy, part) }, pFilter],
-        outputs: [outputPart(made, shape, part)],
+        outputs: [split > 1 ? { shape: [split, ...shape] } : outputPart(made, shape, part)],
         uniforms: {
           images: part.images,
           ...extents(geometry),
@@ -188,16 +202,17 @@ export function conv2dBackwardInput(
           tap_step_x: tapStep(strides[1], dilations[1]),
           phases_x: spread ? 1 : Math.min(strides[1], width),
           column_tiles: columnTiles,
+          ...(variant.kind === "workgroup" ? { phases, parts: split } : {}),
         },
         workgroups: [
           ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
-          spread ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width),
+          phases * split,
         ],
         flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
           filterHeight * filterWidth * channels,
       });
     }
-    return made!;
+    return split > 1 ? sumParts(made!, shape) : made!;
   });
   return cutChannels(dx, channels);
 }
@@ -237,7 +252,7 @@ export function conv2dBackwardFilter(
   const { variant, parts } = settings("backwardFilter", geometry, options);
   const shape = [filterHeight, filterWidth, channels, 4 * Math.ceil(outChannels / 4)];
   const taps = filterHeight * filterWidth;
-  const chunksEach = variant.kind === "workgroup" ? chunksOf(variant, geometry) : 1;
+  const chunksEach = variant.kind === "workgroup" ? variant.split ?? 1 : 1;
   const chunks = chunksEach * parts.length;
   const { columnTiles, workgroups } = filterWorkgroups(variant, geometry);
   const { LANES, BLOCK_P } = variant.constants as Record<string, number>;

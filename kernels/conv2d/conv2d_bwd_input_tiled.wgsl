@@ -6,7 +6,8 @@
 // phase it is conv2d_fwd_tiled.wgsl's GEMM on the gradient: a workgroup computes BLOCK_M pixels times BLOCK_N vec4s of
 // input channels, BLOCK_D vec4s of output channels of a tap a round through workgroup memory; while it computes one, the
 // next one's values are on their way to registers. The filter's vec4s lie along the sum; registers turn them.
-// Grid: x and y = pixel tiles of a phase times channel tiles, channels first, z = phases.
+// Few tiles get company: the rounds are divided into parts, which sum_parts.wgsl adds in order.
+// Grid: x and y = pixel tiles of a phase times channel tiles, channels first; z = (part, phase).
 //#include "paired.wgsl"
 const TILE_M = 8u;
 const TILE_N = 2u;
@@ -41,12 +42,14 @@ struct Uniforms {
   tap_step_y: u32, // from one tap of a phase to its next
   tap_step_x: u32,
   phases_x: u32, // of a row
+  phases: u32,
   column_tiles: u32,
+  parts: u32,
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
 @group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [N, H, W, C / 4]
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [parts, N, H, W, C / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
 var<workgroup> dy_block: array<array<array<vec4<f32>, ROWS>, TILE_M>, BLOCK_D>; // vec4s of output channels
@@ -75,8 +78,10 @@ fn main(
   let block_pixel = tile * BLOCK_M;
   let my_row = paired_row(local, ROWS, COLUMNS);
   let my_column = paired_column(local, ROWS, COLUMNS);
-  let phase_y = group.z / u.phases_x;
-  let phase_x = group.z - phase_y * u.phases_x;
+  let part = group.z / u.phases;
+  let phase = group.z - part * u.phases;
+  let phase_y = phase / u.phases_x;
+  let phase_x = phase - phase_y * u.phases_x;
   let rows = (u.height + u.stride_y - 1u - phase_y) / u.stride_y; // of the phase
   let columns = (u.width + u.stride_x - 1u - phase_x) / u.stride_x;
   let pixels = u.images * rows * columns;
@@ -101,13 +106,19 @@ fn main(
   let first_s = first_tap(phase_x + u.pad_x, u.stride_x, u.dilation_x, u.filter_width);
   let taps_y = (u.filter_height - first_r + u.tap_step_y - 1u) / u.tap_step_y; // of the phase
   let taps_x = (u.filter_width - first_s + u.tap_step_x - 1u) / u.tap_step_x;
-  let rounds = taps_y * taps_x * ((u.out_channels + BLOCK_D - 1u) / BLOCK_D);
-  var r = first_r;
-  var s = first_s;
-  var k = 0u; // vec4
+  let tap_rounds = (u.out_channels + BLOCK_D - 1u) / BLOCK_D;
+  let rounds = taps_y * taps_x * tap_rounds;
+  let part_rounds = (rounds + u.parts - 1u) / u.parts;
+  let first_round = part * part_rounds;
+  let last_round = min(first_round + part_rounds, rounds);
+  let tap = first_round / tap_rounds; // of the phase
+  let tap_y = tap / max(taps_x, 1u);
+  var r = first_r + tap_y * u.tap_step_y;
+  var s = first_s + (tap - tap_y * taps_x) * u.tap_step_x;
+  var k = first_round % tap_rounds * BLOCK_D; // vec4
   // Round i loads for the next one, which is why there is one more.
-  for (var round = 0u; round <= rounds; round++) {
-    if (round > 0u) {
+  for (var round = first_round; round <= last_round; round++) {
+    if (round > first_round) {
       //#unroll
       for (var l = 0u; l < DY_LOADS; l++) {
         let i = l * THREADS + local;
@@ -125,8 +136,8 @@ fn main(
       }
       workgroupBarrier();
     }
-    if (round < rounds) {
-      if (k == 0u) {
+    if (round < last_round) {
+      if (k == 0u || round == first_round) {
         let down = (i32(phase_y + u.pad_y) - i32(r * u.dilation_y)) / i32(u.stride_y);
         let right = (i32(phase_x + u.pad_x) - i32(s * u.dilation_x)) / i32(u.stride_x);
         //#unroll
@@ -162,7 +173,7 @@ fn main(
         }
       }
     }
-    if (round > 0u) {
+    if (round > first_round) {
       //#unroll
       for (var d = 0u; d < BLOCK_D; d++) {
         var f: array<vec4<f32>, 4u * TILE_N>; // [output channel, TILE_N], vec4s of input channels
@@ -196,7 +207,7 @@ fn main(
   for (var i = 0u; i < TILE_M; i++) {
     let pixel = block_pixel + i * ROWS + my_row;
     let row = pixel / columns;
-    let image_row = row / rows * u.height + (row % rows) * u.stride_y + phase_y;
+    let image_row = (part * u.images + row / rows) * u.height + (row % rows) * u.stride_y + phase_y;
     let at = (image_row * u.width + (pixel - row * columns) * u.stride_x + phase_x) * u.channels;
     //#unroll
     for (var j = 0u; j < TILE_N; j++) {

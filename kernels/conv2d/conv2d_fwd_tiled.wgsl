@@ -9,7 +9,8 @@
 //
 // The sum goes run by run: where a filter's row has no gaps (dilation 1) its taps and channels lie in one piece in x and
 // make one run, else a run is one tap. A round within a run moves all addresses by the same amount: nothing is divided.
-// Grid: pixel tiles times channel tiles, channels first, folded over x and y.
+// Few tiles get company: z of the grid divides the rounds into parts, which sum_parts.wgsl adds in order.
+// Grid: pixel tiles times channel tiles, channels first, folded over x and y; z = parts.
 // Software adapters have no use for workgroup memory: conv2d_fwd.wgsl.
 //#include "activation.wgsl"
 //#include "paired.wgsl"
@@ -49,6 +50,7 @@ struct Uniforms {
   pad_y: u32,
   pad_x: u32,
   column_tiles: u32,
+  parts: u32,
   slope: f32, // of leaky relu below 0
 }
 
@@ -57,7 +59,7 @@ struct Uniforms {
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [K / 4]; the filter where there is none
 @group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [N, Ho, Wo, K / 4]; else the filter
 @group(0) @binding(4) var<storage, read> alpha: array<vec4<f32>>; // [K / 4] of prelu; the filter where there is none
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [parts, N, Ho, Wo, K / 4]
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
 var<workgroup> x_block: array<array<array<vec4<f32>, ROWS>, TILE_M>, BLOCK_D>; // vec4s of input channels
@@ -78,7 +80,11 @@ fn main(
   let row_length = u.width * u.channels; // of x
   let runs_x = select(u.filter_width, 1u, u.dilation_x == 1u); // of a row of the filter
   let run_length = select(u.channels, u.filter_width * u.channels, u.dilation_x == 1u); // vec4s
-  let rounds = u.filter_height * runs_x * ((run_length + BLOCK_D - 1u) / BLOCK_D);
+  let run_rounds = (run_length + BLOCK_D - 1u) / BLOCK_D;
+  let rounds = u.filter_height * runs_x * run_rounds;
+  let part_rounds = (rounds + u.parts - 1u) / u.parts;
+  let first_round = group.z * part_rounds;
+  let last_round = min(first_round + part_rounds, rounds);
   var acc: array<vec4<f32>, TILE_M * TILE_N>;
   var next_x: array<vec4<f32>, X_LOADS>; // of the coming round
   var next_f: array<vec4<f32>, F_LOADS>;
@@ -96,12 +102,13 @@ fn main(
     left[l] = i32((pixel - row * u.out_width) * u.stride_x) - i32(u.pad_x);
   }
 
-  var r = 0u; // the run
-  var s = 0u;
-  var q = 0u; // vec4 in it
+  let first_run = first_round / run_rounds;
+  var r = first_run / runs_x; // the run
+  var s = first_run % runs_x;
+  var q = first_round % run_rounds * BLOCK_D; // vec4 in it
   // Round i loads for the next one, which is why there is one more.
-  for (var round = 0u; round <= rounds; round++) {
-    if (round > 0u) {
+  for (var round = first_round; round <= last_round; round++) {
+    if (round > first_round) {
       //#unroll
       for (var l = 0u; l < X_LOADS; l++) {
         let i = l * THREADS + local;
@@ -118,8 +125,8 @@ fn main(
       }
       workgroupBarrier();
     }
-    if (round < rounds) {
-      if (q == 0u) {
+    if (round < last_round) {
+      if (q == 0u || round == first_round) {
         //#unroll
         for (var l = 0u; l < X_LOADS; l++) {
           let h = top[l] + i32(r * u.dilation_y);
@@ -160,7 +167,7 @@ fn main(
         }
       }
     }
-    if (round > 0u) {
+    if (round > first_round) {
       //#unroll
       for (var d = 0u; d < BLOCK_D; d++) {
         var f: array<vec4<f32>, 4u * TILE_N>;
@@ -191,7 +198,7 @@ fn main(
     for (var i = 0u; i < TILE_M; i++) {
       let pixel = block_pixel + i * ROWS + my_row;
       if (pixel < u.pixels && column < u.out_channels) {
-        let at = pixel * u.out_channels + column;
+        let at = (group.z * u.pixels + pixel) * u.out_channels + column; // without a residual where there are parts
         var value = acc[i * TILE_N + j];
         if (BIAS) {
           value += bias[column];

@@ -35,6 +35,8 @@ export function sizesOf(g: Conv2dGeometry): Record<string, number> {
 export interface Conv2dVariant {
   readonly kind: "subgroup" | "subgroup_pixels" | "workgroup";
   readonly constants: Constants;
+  /** of `workgroup`: ranges of the sum that are made apart and then added, where there are few tiles; 1 by default */
+  readonly split?: number;
 }
 
 /** Lanes of the subgroup variants at most: a CPU's vector of floats. */
@@ -45,10 +47,11 @@ const CORES = 2;
 const LOAD = 25;
 /** Time of adding up one vec4 over the lanes, in the same unit. */
 const LANE_SUM = 80;
-/** A GPU should get at least this many workgroups: dFilter is cut into chunks until it has them. */
-const GPU_WORKGROUPS = 512;
-/** Pixels that make a chunk of dFilter worth its partial sums. */
-const MIN_CHUNK_PIXELS = 256;
+/** Workgroups that a GPU is given work for: sums are split until there are so many. */
+const GPU_WORKGROUPS = [512, 1024, 1] as const;
+/** Products that make a range of the sum worth its own tile of partial sums. */
+const MIN_RANGE = 128;
+const MAX_SPLIT = 512;
 
 /** Tiles of the subgroup variants: rows, vec4s of columns. */
 const TILES = [[16, 4], [8, 8], [6, 8], [4, 4]] as const;
@@ -57,11 +60,24 @@ const FILTER_TILES = [[2, 8, 2], [4, 4, 2], [1, 4, 8]] as const;
 /** dFilter with the pixels over the lanes. */
 const PIXEL_TILES = [[4, 4, 2], [2, 4, 2], [1, 4, 2]] as const;
 /** The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round. */
-const BLOCKS = [[8, 2, 64, 16, 2], [8, 2, 128, 16, 2], [4, 1, 64, 16, 4], [4, 1, 32, 8, 4]] as const;
-/** The smallest of them, for layers with few pixels and channels. */
-const SMALL_BLOCK = BLOCKS[3];
+const BLOCKS = [
+  [8, 1, 64, 16, 4],
+  [4, 2, 64, 16, 4],
+  [8, 2, 64, 16, 4],
+  [8, 2, 128, 16, 4],
+  [4, 1, 32, 16, 4],
+  [8, 1, 64, 8, 4],
+  [4, 1, 32, 8, 4],
+] as const;
 /** dFilter: TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P. */
-const FILTER_BLOCKS = [[2, 2, 16, 16, 8], [2, 2, 16, 16, 16], [1, 1, 16, 16, 8], [1, 1, 8, 8, 16]] as const;
+const FILTER_BLOCKS = [
+  [2, 2, 16, 32, 8],
+  [2, 2, 32, 16, 8],
+  [1, 2, 16, 16, 16],
+  [2, 2, 16, 16, 8],
+  [1, 1, 16, 16, 16],
+  [1, 1, 8, 8, 16],
+] as const;
 
 /** GEMM rows (the most of a phase), vec4s of columns, and independent grids of a pass. */
 function gemmOf(pass: "forward" | "backwardInput", g: Conv2dGeometry) {
@@ -116,21 +132,37 @@ function subgroupVariants(pass: Conv2dPass, g: Conv2dGeometry, lanes: number) {
   ];
 }
 
+/** Ranges of a sum of that many products, so that there are enough workgroups. */
+function rangesOf(tiles: number, products: number, workgroups: number): number {
+  return Math.max(1, Math.min(Math.ceil(workgroups / tiles), Math.floor(products / MIN_RANGE), MAX_SPLIT));
+}
+
+/** Each block with a split for the first number of workgroups, then those for the others that differ. */
 function workgroupVariants(pass: Conv2dPass, g: Conv2dGeometry): Conv2dVariant[] {
-  if (pass === "backwardFilter") {
-    return FILTER_BLOCKS.map(([TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P]) => ({
-      kind: "workgroup",
+  const taps = g.filterHeight * g.filterWidth;
+  const blocks = pass === "backwardFilter"
+    ? FILTER_BLOCKS.map(([TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P]) => ({
       constants: { TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P },
-    }));
-  }
-  const { rows, columns } = gemmOf(pass, g);
-  const [, , blockRows, blockColumns] = BLOCKS[0];
-  const fills = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) >= GPU_WORKGROUPS / 4;
-  const blocks = fills ? BLOCKS : [SMALL_BLOCK, ...BLOCKS.filter((block) => block !== SMALL_BLOCK)];
-  return blocks.map(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D]) => ({
-    kind: "workgroup",
-    constants: { TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D },
-  }));
+      tiles: Math.ceil(taps * Math.ceil(g.channels / 4) / BLOCK_C) * Math.ceil(g.outChannels / (4 * BLOCK_K)),
+      products: g.images * g.outHeight * g.outWidth,
+    }))
+    : BLOCKS.map(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D]) => {
+      const { rows, columns } = gemmOf(pass, g);
+      const phases = pass === "forward" ? 1 : g.strides[0] * g.strides[1];
+      return {
+        constants: { TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D },
+        tiles: phases * Math.ceil(rows / BLOCK_M) * Math.ceil(columns / BLOCK_N),
+        products: taps * (pass === "forward" ? g.channels : g.outChannels) / phases,
+      };
+    });
+  const variants = GPU_WORKGROUPS.flatMap((workgroups) =>
+    blocks.map(({ constants, tiles, products }): Conv2dVariant => ({
+      kind: "workgroup",
+      constants,
+      split: rangesOf(tiles, products, workgroups),
+    }))
+  );
+  return [...new Map(variants.map((variant) => [JSON.stringify(variant), variant])).values()];
 }
 
 /** Lanes of the subgroup variants; 0 if the adapter cannot run them. */
@@ -150,13 +182,4 @@ export function candidates(pass: Conv2dPass, g: Conv2dGeometry, adapter: Adapter
 /** The variant that runs unless another is given. */
 export function defaultVariant(pass: Conv2dPass, g: Conv2dGeometry, adapter: AdapterTraits): Conv2dVariant {
   return candidates(pass, g, adapter)[0];
-}
-
-/** Chunks of the pixels that the workgroup variant of dFilter sums apart. */
-export function chunksOf({ constants }: Conv2dVariant, g: Conv2dGeometry): number {
-  const rows = g.filterHeight * g.filterWidth * Math.ceil(g.channels / 4);
-  const tiles = Math.ceil(rows / Number(constants.BLOCK_C)) *
-    Math.ceil(g.outChannels / (4 * Number(constants.BLOCK_K)));
-  const pixels = g.images * g.outHeight * g.outWidth;
-  return Math.max(1, Math.min(Math.ceil(GPU_WORKGROUPS / tiles), Math.floor(pixels / MIN_CHUNK_PIXELS)));
 }

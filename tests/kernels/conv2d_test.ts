@@ -104,9 +104,20 @@ Deno.test("conv2d: one dispatch a pass, three more for channels that are no mult
   assertEquals(counts, [[1, 1, 1], [4, 4, 4]]);
 });
 
-Deno.test("conv2d: dFilter in chunks of pixels, added in order", async () => {
-  const geometry = { ...EDGE_CASES[2].geometry, images: 40 }; // 1400 pixels: 5 chunks
-  await check("chunks", geometry, { variants: SMALL["in workgroup memory"], passes: ["backwardFilter"] });
+Deno.test("conv2d: sums in ranges, added in order", async () => {
+  const named = (text: string) => EDGE_CASES.find(({ name }) => name.startsWith(text))!;
+  const { forward, backwardFilter } = SMALL["in workgroup memory"];
+  const { name, geometry } = named("3x3, primes");
+  const cases = [
+    { name, geometry: { ...geometry, images: 40 } },
+    ...["3 channels to 5", "3x2 stride 2", "2x2 stride 3", "dilations 3 and 2", "one element"].map(named),
+  ];
+  for (const { name, geometry } of cases) {
+    for (const split of [2, 5, 40]) { // the last: more than there are rounds
+      const variants = same({ ...forward, split }, { ...backwardFilter, split });
+      await check(`${name}, split in ${split}`, geometry, { variants });
+    }
+  }
 });
 
 Deno.test("conv2d: images that cannot be bound at once are taken in parts", async () => {
