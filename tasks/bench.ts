@@ -35,6 +35,10 @@ const command = defineCommand({
   flags: {
     ops: { type: "string", placeholder: "A,B", description: `of ${OPS.join(", ")}; all by default` },
     filter: { type: "string", placeholder: "TEXT", description: "only rows whose op and case contain TEXT" },
+    large: {
+      type: "boolean",
+      description: "also the cases of the paper's size on a software adapter, where they take hours",
+    },
     time: { type: "number", min: 0, default: 1, description: "seconds of measuring per case" },
     variants: {
       type: "string",
@@ -227,17 +231,18 @@ async function startBench(variants: string | undefined, context: Context): Promi
 }
 
 await runTask(command, Deno.args, async (options, context) => {
-  const { ops, filter, time, variants, json, compare, history, dryRun } = options;
-  const cases = select(ops, filter);
-  const shown = { variants, ops, filter, time, json, compare, history };
-  context.log(JSON.stringify({
-    ...Object.fromEntries(Object.entries(shown).map(([name, value]) => [name, value ?? null])),
-    cases: cases.length,
-  }));
+  const { ops, filter, large, time, variants, json, compare, history, dryRun } = options;
+  const selected = select(ops, filter);
+  const shown = { variants, ops, filter, large, time, json, compare, history };
+  context.log(JSON.stringify(
+    Object.fromEntries(Object.entries(shown).map(([name, value]) => [name, value ?? null])),
+  ));
   const against = await comparison(options);
   if (dryRun) return { dryRun: true };
   for (const path of [json, history && historyFile(history)]) if (path) await requireWritable(path);
   const [adapter, peaks] = await startBench(variants, context);
+  const cases = selected.filter((item) => !item.large || large || !adapter.software);
+  if (cases.length === 0) throw new UserError("Cannot run bench: all these cases are --large ones");
   if (against && !options.otherAdapter) requireSameAdapter(against.file, against.old, adapter);
   const head = {
     ...fileHead(adapter, peaks),

@@ -27,6 +27,10 @@ const command = defineCommand({
   flags: {
     ops: { type: "string", placeholder: "A,B", description: `of ${OPS.join(", ")}; all by default` },
     filter: { type: "string", placeholder: "TEXT", description: "only rows whose op and class contain TEXT" },
+    large: {
+      type: "boolean",
+      description: "also classes of the paper's size on a software adapter, where they take hours",
+    },
     cache: {
       type: "string",
       placeholder: "FILE",
@@ -64,12 +68,14 @@ function select(ops: string | undefined, filter: string | undefined): TuneCase[]
 
 const nameOf = ({ op, shape_class }: Pick<Choice, "op" | "shape_class">) => `${op} ${shape_class}`;
 
-await runTask(command, Deno.args, async ({ ops, filter, cache, dryRun }, context) => {
-  const cases = select(ops, filter);
-  context.log(JSON.stringify({ ops: ops ?? null, filter: filter ?? null, cache, classes: cases.length }));
+await runTask(command, Deno.args, async ({ ops, filter, large, cache, dryRun }, context) => {
+  const selected = select(ops, filter);
+  context.log(JSON.stringify({ ops: ops ?? null, filter: filter ?? null, large, cache }));
   if (dryRun) return { dryRun: true };
   await requireWritable(cache);
   const adapter = await startDevice(context);
+  const cases = selected.filter((item) => !item.large || large || !adapter.software);
+  if (cases.length === 0) throw new UserError("Cannot run tune: all these classes are --large ones");
   const known = await readChoices(cache);
   const before = known === undefined ? [] : requireChoices(known, adapter).choices;
   const kept = new Map(before.map((choice) => [nameOf(choice), choice]));

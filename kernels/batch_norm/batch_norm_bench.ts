@@ -61,18 +61,34 @@ function setup(test: BatchNormCase): BenchRun {
   };
 }
 
-/** The layers of ResNet50 of width 16 on 48x48 pixels, a batch of 16, and two of the paper's size. */
-export const BATCH_NORM_BENCHES: readonly BenchCase[] = [
-  ...RESNET50_CASES,
-  { ...RESNET50_CASES[0], name: "resnet50 width 64, conv2", shape: [8, 28, 28, 64] },
-  { ...RESNET50_CASES[2], name: "resnet50 width 64, conv3 increase", shape: [8, 14, 14, 512] },
-].map((test) => {
+/** The paper's batch of 96 images of 224x224 pixels. */
+const PAPER: readonly BatchNormCase[] = [
+  { ...RESNET50_CASES[0], name: "paper resnet50 conv1", shape: [96, 112, 112, 64] },
+  { ...RESNET50_CASES[1], name: "paper resnet50 conv2 3x3", shape: [96, 56, 56, 64] },
+  { ...RESNET50_CASES[2], name: "paper resnet50 conv2 increase", shape: [96, 56, 56, 256] },
+  { ...RESNET50_CASES[2], name: "paper resnet50 conv4 increase", shape: [96, 14, 14, 1024] },
+  { ...RESNET50_CASES[2], name: "paper resnet50 conv5 increase", shape: [96, 7, 7, 2048] },
+];
+
+function benchOf(test: BatchNormCase, large: boolean): BenchCase {
   const elements = test.shape.reduce((product, n) => product * n, 1);
-  // x and y forward, x, dy and dx backward; the residual and its gradient.
   return {
     op: "batch_norm",
     name: test.name,
-    bytes: 4 * elements * (test.residual ? 7 : 5),
+    large,
+    // x twice and y forward, since a value is normalised once all have been seen; x and dy twice and dx backward; the
+    // residual and its gradient.
+    bytes: 4 * elements * (test.residual ? 10 : 8),
     setup: () => setup(test),
   };
-});
+}
+
+/** The layers of ResNet50 of width 16 on 48x48 pixels, a batch of 16; two of width 64, and the paper's. */
+export const BATCH_NORM_BENCHES: readonly BenchCase[] = [
+  ...[
+    ...RESNET50_CASES,
+    { ...RESNET50_CASES[0], name: "resnet50 width 64, conv2", shape: [8, 28, 28, 64] },
+    { ...RESNET50_CASES[2], name: "resnet50 width 64, conv3 increase", shape: [8, 14, 14, 512] },
+  ].map((test) => benchOf(test, false)),
+  ...PAPER.map((test) => benchOf(test, true)),
+];

@@ -86,9 +86,11 @@ export function batchNormCandidates({ software }: AdapterTraits): BatchNormTile[
   }];
   const onGpu = [
     TILES.gpu,
-    { ...TILES.gpu, lanesC: 32 },
-    { ...TILES.gpu, lanes: 128 },
+    { ...TILES.gpu, workgroups: 512, blockRows: 1 },
     { ...TILES.gpu, workgroups: 256 },
+    { ...TILES.gpu, workgroups: 2048, blockRows: 1 },
+    { ...TILES.gpu, lanesC: 32, workgroups: 512 },
+    { ...TILES.gpu, lanes: 128, workgroups: 512 },
   ];
   return software ? [...onCpu, TILES.gpu] : [...onGpu, TILES.software];
 }

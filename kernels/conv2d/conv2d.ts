@@ -306,15 +306,20 @@ function strideOf(pixels: number, { outHeight, outWidth }: Conv2dGeometry) {
   };
 }
 
+/** Parts, elements of a workgroup, and invocations that share an element's parts, the most parts first. */
+const SUM_TILES = [[32, 16, 16], [8, 32, 4], [0, 64, 1]] as const;
+
 /** parts [P, ..shape] -> their sum, in order; the parts are given back. */
 function sumParts(parts: TensorInfo, shape: number[]): TensorInfo {
   const length = shape.reduce((product, size) => product * size, 1) / 4;
+  const [, GROUP, LANES] = SUM_TILES.find(([least]) => parts.shape[0] >= least)!;
   const [sum] = run({
     shader: SUM_PARTS,
+    constants: { GROUP, LANES },
     inputs: [parts],
     outputs: [{ shape }],
     uniforms: { parts: parts.shape[0], length },
-    workgroups: foldWorkgroups(Math.ceil(length / 64)),
+    workgroups: foldWorkgroups(Math.ceil(length / GROUP)),
   });
   release(parts);
   return sum;

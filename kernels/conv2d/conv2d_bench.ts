@@ -7,9 +7,10 @@ import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
 import { toleranceOf } from "./conv2d_cases.ts";
 
-/** A square convolution: side of the image, channels in and out, side of the filter. */
+/** A square convolution: images, side of the image, channels in and out, side of the filter. */
 export interface Layer {
   readonly name: string;
+  readonly images: number;
   /** how often the network has it */
   readonly count: number;
   readonly size: number;
@@ -20,18 +21,25 @@ export interface Layer {
   readonly pad: number;
 }
 
-/** Images of a batch, and the scale of the demo's networks. */
-const IMAGES = 16;
-const WIDTH = 16;
-const SIZE = 48;
+/** Images of a batch, channels after the stem, side of an image. */
+export interface Scale {
+  readonly images: number;
+  readonly width: number;
+  readonly size: number;
+}
+
+/** The demo's networks. */
+export const DEMO_SCALE: Scale = { images: 16, width: 16, size: 48 };
+/** The paper's. */
+export const PAPER_SCALE: Scale = { images: 96, width: 64, size: 224 };
 
 /** Blocks per stage. */
 const BLOCKS = [3, 4, 6, 3];
 
 /** Every distinct convolution of ResNet50, strides on the 1x1 reduce and projection (Caffe's graph). */
-export function resnet50Layers(width = WIDTH, size = SIZE): Layer[] {
+export function resnet50Layers({ images, width, size }: Scale = DEMO_SCALE): Layer[] {
   const layers: Layer[] = [
-    { name: "conv1", count: 1, size, channels: 3, outChannels: width, taps: 7, stride: 2, pad: 3 },
+    { name: "conv1", images, count: 1, size, channels: 3, outChannels: width, taps: 7, stride: 2, pad: 3 },
   ];
   let side = Math.ceil((Math.ceil(size / 2) - 3) / 2) + 1; // after the ceil-mode max pool
   let channels = width;
@@ -41,7 +49,7 @@ export function resnet50Layers(width = WIDTH, size = SIZE): Layer[] {
     const stride = i === 0 ? 1 : 2;
     const add = (name: string, count: number, shape: Partial<Layer>) =>
       layers.push({
-        ...{ name: `conv${i + 2} ${name}`, count, size: side, channels, outChannels: inner },
+        ...{ name: `conv${i + 2} ${name}`, images, count, size: side, channels, outChannels: inner },
         ...{ taps: 1, stride: 1, pad: 0 },
         ...shape,
       });
@@ -64,7 +72,7 @@ function outputSide({ size, taps, stride, pad }: Layer): number {
 
 /** Floating-point operations of a layer in one direction, for a batch. */
 export function layerFlops(layer: Layer): number {
-  return 2 * IMAGES * outputSide(layer) ** 2 * layer.outChannels * layer.taps ** 2 * layer.channels;
+  return 2 * layer.images * outputSide(layer) ** 2 * layer.outChannels * layer.taps ** 2 * layer.channels;
 }
 
 /** Forward, and the two gradients. */
@@ -90,17 +98,17 @@ const KERNELS = {
 
 /** A layer in one direction, as tfjs runs it. */
 export function problemOf(direction: Direction, layer: Layer) {
-  const { size, channels, outChannels, taps, stride, pad } = layer;
+  const { images, size, channels, outChannels, taps, stride, pad } = layer;
   const out = outputSide(layer);
   const shapes: Shapes = {
-    x: [IMAGES, size, size, channels],
+    x: [images, size, size, channels],
     filter: [taps, taps, channels, outChannels],
-    dy: [IMAGES, out, out, outChannels],
+    dy: [images, out, out, outChannels],
   };
   const products = {
     fwd: taps ** 2 * channels,
     bwd_input: taps ** 2 * outChannels,
-    bwd_filter: IMAGES * out ** 2,
+    bwd_filter: images * out ** 2,
   };
   const { kernel, names, more } = KERNELS[direction];
   return {
@@ -116,12 +124,14 @@ export function problemOf(direction: Direction, layer: Layer) {
   };
 }
 
-function benchOf(direction: Direction, layer: Layer): BenchCase {
+function benchOf(direction: Direction, layer: Layer, scale: Scale): BenchCase {
   const { shapes, tolerance, setup } = problemOf(direction, layer);
   const elements = (shape: number[]) => shape.reduce((product, n) => product * n, 1);
+  const paper = scale === PAPER_SCALE;
   return {
     op: `conv2d_${direction}`,
-    name: `resnet50 ${layer.name}`,
+    name: `${paper ? "paper " : ""}resnet50 ${layer.name}`,
+    large: paper,
     flops: layerFlops(layer),
     bytes: 4 * (elements(shapes.x) + elements(shapes.filter) + elements(shapes.dy)),
     setup() {
@@ -131,7 +141,9 @@ function benchOf(direction: Direction, layer: Layer): BenchCase {
   };
 }
 
-/** Every distinct layer of ResNet50 of width 16 on 48x48 pixels, a batch of 16. */
+/** Every distinct layer of ResNet50: of width 16 on 48x48 pixels, a batch of 16, and the paper's 64, 224x224, 96. */
 export const CONV2D_BENCHES: readonly BenchCase[] = DIRECTIONS.flatMap((direction) =>
-  resnet50Layers().map((layer) => benchOf(direction, layer))
+  [DEMO_SCALE, PAPER_SCALE].flatMap((scale) =>
+    resnet50Layers(scale).map((layer) => benchOf(direction, layer, scale))
+  )
 );

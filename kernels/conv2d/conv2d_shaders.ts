@@ -49,7 +49,7 @@ export const SUM_PARTS: ShaderFile = { file: "conv2d/sum_parts.wgsl", source: su
 
 /** All that a pass may run. */
 export const CONV2D_SHADERS: Readonly<Record<Conv2dPass, readonly ShaderFile[]>> = {
-  forward: Object.values(FORWARD),
-  backwardInput: Object.values(BACKWARD_INPUT),
+  forward: [...Object.values(FORWARD), SUM_PARTS],
+  backwardInput: [...Object.values(BACKWARD_INPUT), SUM_PARTS],
   backwardFilter: [...Object.values(BACKWARD_FILTER), SUM_PARTS],
 };

@@ -8,13 +8,11 @@ import { randomTensor } from "../runtime/bench.ts";
 import { currentTraits } from "../runtime/program.ts";
 import { onePerClass, type TuneCase } from "../runtime/tuner.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";
-import { resnet50Layers } from "./conv2d_bench.ts";
+import { DEMO_SCALE, PAPER_SCALE, resnet50Layers } from "./conv2d_bench.ts";
 import { toleranceOf } from "./conv2d_cases.ts";
 import { type Conv2dGeometry, geometryOf, shapesOf } from "./conv2d_geometry.ts";
 import { CONV2D_SHADERS } from "./conv2d_shaders.ts";
 import { candidates, CONV2D_OPS, type Conv2dPass, type Conv2dVariant, sizesOf } from "./conv2d_variants.ts";
-
-const IMAGES = 16;
 
 /** tfjs's kernels and their inputs. */
 const STOCK = {
@@ -88,10 +86,13 @@ export function conv2dTuneCase(pass: Conv2dPass, geometry: Conv2dGeometry): Tune
 const PASSES: readonly Conv2dPass[] = ["forward", "backwardInput", "backwardFilter"];
 
 const ALL = PASSES.flatMap((pass) =>
-  resnet50Layers().map(({ size, channels, taps, outChannels, stride, pad }) => {
-    const x = [IMAGES, size, size, channels];
-    return conv2dTuneCase(pass, geometryOf(x, [taps, taps, channels, outChannels], { strides: stride, pad }));
-  })
+  [DEMO_SCALE, PAPER_SCALE].flatMap((scale) =>
+    resnet50Layers(scale).map(({ images, size, channels, taps, outChannels, stride, pad }) => {
+      const x = [images, size, size, channels];
+      const geometry = geometryOf(x, [taps, taps, channels, outChannels], { strides: stride, pad });
+      return { ...conv2dTuneCase(pass, geometry), large: scale === PAPER_SCALE };
+    })
+  )
 );
 
 /** One case a class. */

@@ -64,7 +64,7 @@ export async function benchCase(item: BenchCase, peaks: Peaks, budget: BenchBudg
     };
     const measure = run.clock === "wall" ? wallTimes : canTime() ? deviceTimes : differences;
     const first = await measure(run, { rounds: 1, runs: 1 }, budget.signal);
-    const amount = amountOf(first, budget, measure === deviceTimes);
+    const amount = amountOf(first, budget, measure === deviceTimes && currentTraits().software);
     return summarize(item, peaks, dispatches, await measure(run, amount, budget.signal));
   } finally {
     tf.env().set(HOST_FLAG, onHost);
@@ -87,12 +87,20 @@ const SHORT = 10;
 /** Runs of a side in one submission, where a run is short. */
 const SHORT_RUNS = 4;
 
-/** The same for both sides, whichever of them is short. By the wall clock no run is alone, so none warms up. */
+/** A case that takes so many times the time it should has the fewest rounds that a median can be of. */
+const SLOW = 10;
+const FEWEST_ROUNDS = 3;
+
+/**
+ * The same for both sides, whichever of them is short. By the wall clock no run is alone, and a GPU has been given other
+ * work, so none warms up.
+ */
 function amountOf({ ours: [ours], stock: [stock] }: Times, budget: BenchBudget, warmUp: boolean): Amount {
   const runs = warmUp && Math.min(ours, stock) < SHORT ? SHORT_RUNS : 1;
   const counted = Math.max(1, runs - 1);
   const wanted = Math.ceil(budget.time / (runs * (ours + stock)));
-  const least = Math.ceil(budget.minRounds / counted);
+  const slow = budget.minRounds * (ours + stock) > SLOW * budget.time;
+  const least = Math.ceil((slow ? FEWEST_ROUNDS : budget.minRounds) / counted);
   return { runs, rounds: Math.max(least, Math.min(Math.ceil(budget.maxRounds / counted), wanted)) };
 }
 

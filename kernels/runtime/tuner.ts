@@ -23,6 +23,8 @@ export interface TuneCase<V = unknown> {
   readonly op: string;
   /** as the op gives them to `variantFor`; they name the class, see {@link shapeClass} */
   readonly sizes: Sizes;
+  /** of the paper's size: left out on a software adapter unless it is asked for */
+  readonly large?: boolean;
   /** all that a candidate may run: a choice is dropped when one changes */
   readonly shaders: readonly ShaderFile[];
   /** the variants worth timing on this adapter, the shipped default first */
@@ -135,6 +137,10 @@ export async function tuneCase<V>(
         entrant === shipped || median(entrant.times) <= HOPELESS * leader
       );
     }
+    debug(
+      1,
+      () => entrants.map(({ variant, times }) => `${median(times)} ms ${JSON.stringify(variant)}`).join("\n"),
+    );
     const best = running.reduce((a, b) => median(b.times) < median(a.times) ? b : a);
     const default_ms = median(shipped.times);
     const chosen = median(best.times) < WORTHWHILE * default_ms ? best : shipped;

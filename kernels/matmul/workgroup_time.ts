@@ -1,0 +1,46 @@
+/**
+ * How long a matrix product in tiles of workgroup memory takes on a GPU, roughly: which tile is the default follows from it.
+ *
+ * @module
+ */
+
+/** Multiprocessors of a large GPU (NVIDIA H200: 132); a smaller one has as much to do for each, in more turns. */
+const MULTIPROCESSORS = 128;
+/** Invocations that keep a multiprocessor busy. */
+const BUSY = 256;
+/** Multiply-adds in the time in which a value is moved to memory or from it. */
+const MOVE = 30;
+/** Multiply-adds of a multiprocessor in the time that a dispatch takes beside its work (3 us). */
+const DISPATCH = 700_000;
+/** Fewest products that make a range of the sum worth its partial sums. */
+const MIN_RANGE = 128;
+const MAX_SPLIT = 512;
+/** Workgroups for which a sum is split in ranges. */
+const WORKGROUPS = [1, 256, 512, 1024] as const;
+
+/** A product in tiles. */
+export interface TiledProduct {
+  /** tiles of the result, rows times columns of each, and how long their sums are */
+  readonly tiles: number;
+  readonly tileSize: number;
+  readonly products: number;
+  /** invocations of a workgroup */
+  readonly threads: number;
+  /** share of the adapter's peak that the tile reaches where there is work enough, measured */
+  readonly efficiency: number;
+}
+
+/** Numbers of ranges worth trying for the sums: 1, and what gives a GPU enough workgroups. */
+export function splitsOf({ tiles, products }: Pick<TiledProduct, "tiles" | "products">): number[] {
+  const most = Math.max(1, Math.min(MAX_SPLIT, Math.floor(products / MIN_RANGE)));
+  return [...new Set(WORKGROUPS.map((count) => Math.min(most, Math.ceil(count / tiles))))];
+}
+
+/** Multiply-adds that a multiprocessor could make meanwhile. */
+export function workgroupTime(product: TiledProduct, split: number): number {
+  const { tiles, tileSize, products, threads, efficiency } = product;
+  const turns = Math.max(Math.ceil(tiles * split / MULTIPROCESSORS), BUSY / threads);
+  const sums = turns * tileSize * Math.ceil(products / split) / efficiency;
+  if (split === 1) return sums;
+  return sums + DISPATCH + MOVE * (2 * split + 1) * tiles * tileSize / MULTIPROCESSORS;
+}
