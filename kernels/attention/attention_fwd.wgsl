@@ -94,7 +94,7 @@ fn main(
       //#unroll
       for (var j = 0u; j < TILE_K; j++) {
         s[i * TILE_K + j] = select(LOWEST, s[i * TILE_K + j] * u.score_scale, attends[j]);
-        tile_top = max(tile_top, s[i * TILE_K + j]);
+        tile_top = max(tile_top, s[i * TILE_K + j]); // may lose NaN; exp(s - tile_top) has it
       }
       shrink[i] = exp(top[i] - tile_top);
       top[i] = tile_top;
@@ -112,7 +112,7 @@ fn main(
     }
     //#unroll
     for (var i = 0u; i < TILE_Q; i++) {
-      let share = select(0.0, 1.0 / sum[i], sum[i] > 0.0);
+      let share = select(0.0, 1.0 / sum[i], bitcast<u32>(sum[i]) != 0u);
       grow[i] = select(1.0, share, first_key + TILE_K >= u.frames);
     }
     for (var c = 0u; c < u.channels; c++) {
@@ -139,7 +139,7 @@ fn main(
   //#unroll
   for (var i = 0u; i < TILE_Q; i++) {
     if (is_real && first + i < u.frames) {
-      let has_key = sum[i] > 0.0;
+      let has_key = bitcast<u32>(sum[i]) != 0u; // sum > 0, or NaN: see nan.wgsl
       log_sum_exp[pair * u.frames + first + i] = select(0.0, top[i] + log(sum[i]), has_key);
     }
   }

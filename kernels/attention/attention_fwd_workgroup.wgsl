@@ -105,7 +105,7 @@ fn main(
       //#unroll
       for (var n = 0u; n < ROWS; n++) {
         s[r * ROWS + n] = select(LOWEST, s[r * ROWS + n] * u.score_scale, attends[n]);
-        own = max(own, s[r * ROWS + n]);
+        own = max(own, s[r * ROWS + n]); // may lose NaN; exp(s - tile_top) has it
       }
       tops[(local.y * ROWS + r) * 8u + local.x] = own;
     }
@@ -175,7 +175,7 @@ fn main(
   for (var r = 0u; r < ROWS; r++) {
     let query = first + local.y * ROWS + r;
     if (is_real && query < u.frames) {
-      let has_key = sum[r] > 0.0;
+      let has_key = bitcast<u32>(sum[r]) != 0u; // sum > 0, or NaN: see nan.wgsl
       let share = select(0.0, 1.0 / sum[r], has_key);
       if (local.x == 0u) {
         log_sum_exp[pair * u.frames + query] = select(0.0, top[r] + log(sum[r]), has_key);

@@ -4,6 +4,7 @@
 // The only dispatch of the backward pass where there are few rows: an invocation has all rows of WIDE elements, LANES
 // apart, adds them up, then makes dx. Grid: c / WIDE, in elements.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 const LANES = 8u;
 const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const RELU = true;
@@ -29,10 +30,10 @@ struct Uniforms {
 fn gradient(at: u32, centred: Element, scale: Element, beta: Element) -> Element {
   var g = dy[at];
   if (RELU && !RESIDUAL) {
-    g = select(g, Element(0.0), fma(centred, scale, beta) <= Element(0.0));
+    g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale, beta))));
   }
   if (RESIDUAL) {
-    g = select(g, Element(0.0), y[at] <= Element(0.0));
+    g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(y[at])));
   }
   return g;
 }

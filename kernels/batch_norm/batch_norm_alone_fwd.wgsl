@@ -7,6 +7,7 @@
 // each: [144, 64] 0.61 of the time, [144, 256] 0.70, [64, 128] 0.65, [64, 512] 0.79; a training step of the small
 // ResNet50 0.96. Dead end: more rows; [576, 128] takes from 0.95 to 1.5 of the time, [2304, 64] 1.5.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 //#include "batch_norm_moments.wgsl"
 //#include "batch_norm_columns.wgsl"
 const LANES = 8u;
@@ -65,7 +66,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
           value += residual[at];
         }
         if (RELU) {
-          value = select(value, Element(0.0), value < Element(0.0)); // not max(), which may swallow NaN
+          value = vec4_to_element(relu4(element_to_vec4(value)));
         }
         y[at] = value;
       }

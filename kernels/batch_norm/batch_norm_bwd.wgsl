@@ -5,6 +5,7 @@
 // makes a block of rows; those of block 0 also write dgamma and dbeta. Grid:
 // block * C / WIDE + c / WIDE, in elements; WIDE as in batch_norm_fwd.wgsl.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 const LANES = 8u;
 const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const MASK = true; // a ReLU without a residual: g is computed again
@@ -69,7 +70,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let centred = x[at] - mean[k];
         var g = dy[at];
         if (MASK) {
-          g = select(g, Element(0.0), fma(centred, scale[k], beta[k]) <= Element(0.0));
+          g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale[k], beta[k]))));
         }
         dx[at] = scale[k] * ((g - shift[k]) - centred * slope[k]);
       }

@@ -8,6 +8,7 @@
 // Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
 // is the residual's gradient, and the last dispatch reads it instead of y and dy.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 const LANES_C = 8u;
 const LANES_M = 1u;
 const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
@@ -69,10 +70,10 @@ fn main(
         let centred = x[at] - mean[k];
         var g = dy[at];
         if (RELU && !RESIDUAL) {
-          g = select(g, Element(0.0), fma(centred, scale[k], beta[k]) <= Element(0.0));
+          g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale[k], beta[k]))));
         }
         if (RESIDUAL) {
-          g = select(g, Element(0.0), y[at] <= Element(0.0));
+          g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(y[at])));
           dresidual[at] = g;
         }
         sum[k] += g;

@@ -2,6 +2,7 @@
 //
 // One dispatch. One invocation: one element of a block of rows. Grid: block * C + c, in elements.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 const LANES = 8u;
 const RELU = true;
 const RESIDUAL = false;
@@ -40,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         value += residual[at];
       }
       if (RELU) {
-        value = select(value, Element(0.0), value < Element(0.0)); // not max(), which may swallow NaN
+        value = vec4_to_element(relu4(element_to_vec4(value)));
       }
       y[at] = value;
     }

@@ -9,6 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
+import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
@@ -16,7 +17,7 @@ import quadSource from "./dropout.wgsl" with { type: "text" };
 import scalarSource from "./dropout_scalar.wgsl" with { type: "text" };
 import threefry from "./threefry.wgsl" with { type: "text" };
 
-const includes = { "threefry.wgsl": threefry };
+const includes = { "nan.wgsl": nanSource, "threefry.wgsl": threefry };
 const QUADS: ShaderFile = { file: "dropout/dropout.wgsl", source: quadSource, includes };
 const SCALARS: ShaderFile = { file: "dropout/dropout_scalar.wgsl", source: scalarSource, includes };
 

@@ -1,5 +1,6 @@
 // The function of dropout.wgsl for counts that are no multiple of 4. One invocation: one element. Grid: x, y =
 // elements / 64.
+//#include "nan.wgsl"
 //#include "threefry.wgsl"
 
 struct Uniforms {
@@ -21,6 +22,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let e = id.y * u.row + id.x;
   if (e < u.count) {
     let keeps = dropout_keeps(vec2<u32>(u.seed, u.layer), u.step, u.threshold, e);
-    y[e] = select(0.0, u.scale * x[e], keeps);
+    let value = x[e];
+    y[e] = select(0.0, u.scale * value, keeps || is_nan4(vec4<f32>(value)).x);
   }
 }

@@ -7,12 +7,17 @@ import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { gelu } from "../gelu/gelu.ts";
 import { matmul } from "../matmul/matmul.ts";
+import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { KernelInputs, NewKernel } from "../runtime/registry.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import sumsSource from "./linear_bwd_sums.wgsl" with { type: "text" };
 
-const SUMS: ShaderFile = { file: "linear/linear_bwd_sums.wgsl", source: sumsSource };
+const SUMS: ShaderFile = {
+  file: "linear/linear_bwd_sums.wgsl",
+  source: sumsSource,
+  includes: { "nan.wgsl": nanSource },
+};
 const NAME = "FervidLinear";
 /** Columns and slices of rows of a workgroup that sums; rows of a slice at most, see `MAX_ITERATIONS` of rows.ts. */
 const GROUPS = { software: [8, 8], gpu: [32, 8] } as const;

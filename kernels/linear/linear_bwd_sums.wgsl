@@ -1,7 +1,8 @@
-// dz = dy where y > 0 (RELU), else dy as it is; db[n] = sum over m of dz[m, n], in a fixed order.
+// dz = dy where y > 0 or NaN, else 0 (RELU), or dy as it is; db[n] = sum over m of dz[m, n], in a fixed order.
 //
 // A workgroup sums COLUMNS columns: each of its SLICES slices adds its share of the rows in their order, then the first
 // one adds the slices' sums. Grid: x, folded into y = columns / COLUMNS.
+//#include "nan.wgsl"
 const COLUMNS = 8u;
 const SLICES = 8u;
 const RELU = false;
@@ -34,7 +35,7 @@ fn main(
       let at = m * u.columns + column;
       var v = dy[at];
       if (RELU) {
-        v = select(0.0, v, y[at] > 0.0);
+        v = relu_gradient4(vec4<f32>(v), vec4<f32>(y[at])).x;
         dz[at] = v;
       }
       sum += v;

@@ -4,6 +4,7 @@
  * @module
  */
 import erfSource from "../gelu/erf.wgsl" with { type: "text" };
+import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import activationSource from "./activation.wgsl" with { type: "text" };
 
 /** Names as in tfjs's fused ops, and `gelu` in its exact form, x Phi(x). */
@@ -34,6 +35,7 @@ const CODES: Readonly<Record<Activation, number>> = {
 /** For the `includes` of a shader that calls `activate`. */
 export const ACTIVATION_INCLUDES: Readonly<Record<string, string>> = {
   "erf.wgsl": erfSource,
+  "nan.wgsl": nanSource,
   "activation.wgsl": activationSource,
 };
 

@@ -1,19 +1,20 @@
 // f(v), element by element; ACTIVATION as in activation.ts.
 //#include "erf.wgsl"
+//#include "nan.wgsl"
 const ACTIVATION = 0u;
 
-// slope: of leakyrelu and prelu, below 0. NaN stays NaN.
+// slope: of leakyrelu and prelu, below 0. NaN stays NaN: by its bits, see
+// nan.wgsl, or because it is on both sides of the select.
 fn activate(v: vec4<f32>, slope: vec4<f32>) -> vec4<f32> {
-  let zero = vec4<f32>(0.0);
   switch ACTIVATION {
     case 1u: { // relu
-      return select(v, zero, v < zero);
+      return relu4(v);
     }
     case 2u: { // relu6
-      return select(select(v, zero, v < zero), vec4<f32>(6.0), v > vec4<f32>(6.0));
+      return select(clamp(v, vec4<f32>(0.0), vec4<f32>(6.0)), v, is_nan4(v));
     }
     case 3u: { // elu
-      return select(exp(v) - 1.0, v, v >= zero);
+      return select(exp(v) - 1.0, v, v >= vec4<f32>(0.0));
     }
     case 4u: { // sigmoid
       return 1.0 / (1.0 + exp(-v));
@@ -26,7 +27,7 @@ fn activate(v: vec4<f32>, slope: vec4<f32>) -> vec4<f32> {
       return gelu4(v);
     }
     case 7u: { // leakyrelu and prelu
-      return select(v, v * slope, v < zero);
+      return select(v, v * slope, v < vec4<f32>(0.0));
     }
     default: {
       return v;

@@ -7,6 +7,7 @@
 // A window that sticks out is not cut but clamped to the image: the edge's values then count several times, which
 // changes neither the maximum nor its first position, and no lane branches.
 //#include "elements.wgsl"
+//#include "nan.wgsl"
 const LANES = 64u;
 
 struct Uniforms {
@@ -29,11 +30,6 @@ struct Uniforms {
 @group(0) @binding(2) var<storage, read_write> positions: array<Element>; // [N, Ho, Wo, C] h W + w
 @group(0) @binding(3) var<uniform> u: Uniforms;
 
-fn is_nan(v: vec4<f32>) -> vec4<bool> {
-  // By its bits: a compiler may take v != v for false.
-  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
   let i = id.y * grid.x * LANES + id.x;
@@ -47,12 +43,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let first = image * u.height * u.width;
     var best = vec4<f32>(0.0);
     var position = vec4<f32>(-1.0);
+    var found_nan = vec4<bool>(false);
     for (var r = 0u; r < u.size_y; r++) {
       let h = min(max(top + r, u.pad_y) - u.pad_y, u.height - 1u);
       for (var s = 0u; s < u.size_x; s++) {
         let at = h * u.width + min(max(left + s, u.pad_x) - u.pad_x, u.width - 1u);
         let value = element_to_vec4(x[(first + at) * u.channels + c]);
-        let better = (position < vec4<f32>(0.0)) | (value > best) | (is_nan(value) & !is_nan(best));
+        let nan = is_nan4(value);
+        let better = (position < vec4<f32>(0.0)) | (((value > best) | nan) & !found_nan);
+        found_nan |= nan;
         best = select(best, value, better);
         position = select(position, vec4<f32>(f32(at)), better);
       }

@@ -6,6 +6,7 @@
  */
 import f32Source from "./elements_f32.wgsl" with { type: "text" };
 import vec4Source from "./elements_vec4.wgsl" with { type: "text" };
+import nanSource from "./nan.wgsl" with { type: "text" };
 import type { ShaderFile } from "./wgsl.ts";
 
 /** A shader by how many values it takes at a time. */
@@ -20,7 +21,7 @@ export function elementShader({ file, source, includes }: ShaderFile): ElementSh
     shader: {
       file: `${file}, ${width} at a time`,
       source,
-      includes: { ...includes, "elements.wgsl": elements },
+      includes: { "nan.wgsl": nanSource, ...includes, "elements.wgsl": elements },
     },
     width,
   });

@@ -24,7 +24,7 @@ fn row_sum(v: vec2<f32>, local: u32) -> vec2<f32> {
   return sum;
 }
 
-// The greatest v of a row, likewise.
+// The greatest v of a row, likewise. NaN may get lost (nan.wgsl): what is made of v itself must show it.
 fn row_max(v: f32, local: u32) -> f32 {
   var greatest = v;
   if (ROW_LANES > 1u) {

@@ -50,7 +50,7 @@ fn main(
     }
     let all = sqrt((sums.x + sums.y) + (sums.z + sums.w));
     let ratio = u.clip_norm / (all + 1e-6);
-    factor = select(ratio, 1.0, ratio > 1.0); // not min(), which may swallow NaN
+    factor = select(min(ratio, 1.0), ratio, is_not_finite(bitcast<u32>(all))); // min may lose NaN, see nan.wgsl
     if (group == 0u && lane == 0u) {
       norm[0] = all;
     }

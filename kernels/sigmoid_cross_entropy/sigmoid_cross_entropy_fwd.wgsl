@@ -24,7 +24,7 @@ struct Uniforms {
 fn softplus(x: Element) -> Element {
   let e = exp(-abs(x));
   let series = e * (1.0 - e * (0.5 - e / 3.0)); // of log(1 + e)
-  return max(x, Element(0.0)) + select(log(1.0 + e), series, e < Element(0.01));
+  return max(x, Element(0.0)) + select(log(1.0 + e), series, e < Element(0.01)); // NaN: e and both sides have it
 }
 
 @compute @workgroup_size(ROW_LANES * ROWS)
@@ -45,7 +45,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   }
   let sums = group_sum(vec2<f32>(element_sum(sum), element_sum(counted)), local);
   if (local == 0u) {
-    let scale = select(1.0 / sums.y, 0.0, sums.y == 0.0);
+    let scale = select(1.0 / sums.y, 0.0, bitcast<u32>(sums.y) == 0u);
     loss[0] = sums.x * scale;
     inverse[0] = scale;
   }

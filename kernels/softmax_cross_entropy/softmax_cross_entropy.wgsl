@@ -50,7 +50,7 @@ fn inverse_weight(local: u32) -> f32 {
     sum += select(0.0, u.nan, t < -1 || t >= classes);
   }
   let total = group_sum(vec2<f32>(sum), local).x;
-  return select(1.0 / total, 0.0, total == 0.0);
+  return select(1.0 / total, 0.0, bitcast<u32>(total) == 0u); // by its bits: see nan.wgsl
 }
 
 // What a row's loss and gradient are made of.
@@ -72,7 +72,7 @@ fn measure(first: u32, t: u32, lane: u32, local: u32) -> Row {
   var weight_sum = Element(0.0);
   for (var i = lane; i < u.columns; i += ROW_LANES) {
     let v = logits[first + i];
-    let next = max(greatest, element_max(v));
+    let next = max(greatest, element_max(v)); // may lose NaN; exp(v - next) has it
     let e = select(exp(v - next), Element(0.0), element_index(i) == ElementIndex(t));
     others = fma(others, Element(exp(greatest - next)), e);
     greatest = next;
@@ -96,7 +96,7 @@ fn measure(first: u32, t: u32, lane: u32, local: u32) -> Row {
   let surprise = select(
     log(sum) + (row.greatest - z),
     rest * (1.0 - rest * (0.5 - rest / 3.0)),
-    z == row.greatest && rest < 0.01,
+    bitcast<u32>(z - row.greatest) == 0u && rest < 0.01,
   );
   let w = class_weight(t);
   row.loss = w * surprise;
@@ -111,10 +111,11 @@ fn measure(first: u32, t: u32, lane: u32, local: u32) -> Row {
   }
   if (FOCAL) {
     // d q^gamma / dlogits[k] = gamma p[t] q^gamma p[k] / q, and its negative sum at the label.
-    let focus = select(0.0, pow(q, u.gamma), q > 0.0);
+    let is_left = bitcast<u32>(q) >= 0x00800000u; // q > 0, or NaN
+    let focus = select(0.0, pow(q, u.gamma), is_left);
     row.loss *= focus;
     let pull = u.gamma * p * row.loss;
-    row.slope = focus * row.slope + select(0.0, pull / q, q > 0.0);
+    row.slope = focus * row.slope + select(0.0, pull / q, is_left);
     row.spread *= focus;
     row.own = focus * row.own - pull;
   }

@@ -66,6 +66,10 @@ Deno.test("attention: every tile size", async () => {
     const backward: BackwardVariant = { kind: "registers", rows: own, others };
     await check(long, { kind: "registers", queries: own, keys: others }, backward);
   }
+  const plain = { masked: false, rate: 0 };
+  const forward: ForwardVariant = { kind: "registers", queries: 2, keys: 4 };
+  await check({ ...short, ...plain }, forward, { kind: "short", frames: 5 });
+  await check({ ...long, ...plain }, forward, { kind: "registers", rows: 2, others: 4 });
 });
 
 Deno.test("attention: the variants for GPUs", async () => {

@@ -175,6 +175,41 @@ Deno.test("batch norm: every tile constant", async () => {
     await check(plain, { ...TILE, ...variant });
     await check({ ...residual, shape: [97, 32] }, { ...TILE, ...variant });
   }
+  for (const aloneRows of [0, 1000]) await check({ ...plain, relu: false }, { ...TILE, aloneRows });
+});
+
+Deno.test("batch norm: the gradient with running statistics, of both divisions", async () => {
+  for (const [relu, residual] of [[true, false], [true, true], [false, false]]) {
+    const test = { ...EDGE_CASES[3], relu, residual };
+    const drawn = draw(test, true);
+    const { x, dy, gamma, beta, residual: added, runningMean, runningVariance } = tensorsOf(test, drawn);
+    const inverse = runningVariance.add(test.epsilon).rsqrt();
+    const saved = tf.stack([runningMean, inverse, gamma.mul(inverse), beta]);
+    const wanted = reference(test, drawn, true);
+    const y = tf.tensor(Float32Array.from(wanted.y), x.shape);
+    for (const aloneRows of [0, 1000]) {
+      const gradients = withPoisonedOutputs(() =>
+        batchNormBackward({ x, y, dy, saved }, { relu, residual, frozen: true }, { ...TILE, aloneRows })
+      );
+      const [dx, dgamma, dbeta] = await Promise.all(gradients.map((gradient) => gradient && read(gradient)));
+      const label = `relu ${relu}, residual ${residual}, alone ${aloneRows} (seed ${seed})`;
+      for (const [name, actual] of Object.entries({ dx, dgamma, dbeta })) {
+        compare(`frozen ${name}, ${label}`, actual, wanted[name as keyof typeof wanted], toleranceOf(test));
+      }
+    }
+    tf.dispose([
+      x,
+      dy,
+      gamma,
+      beta,
+      ...(added ? [added] : []),
+      runningMean,
+      runningVariance,
+      inverse,
+      saved,
+      y,
+    ]);
+  }
 });
 
 Deno.test("batch norm: the tile of a GPU", async () => {
