@@ -17,6 +17,7 @@ import { SIGMOID_CROSS_ENTROPY_KERNELS } from "./sigmoid_cross_entropy/sigmoid_c
 import { SOFTMAX_CROSS_ENTROPY_KERNELS } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
 import { GLOBAL_AVERAGE_POOL_KERNELS } from "./pool/global_average_pool.ts";
 import { MAX_POOL_KERNELS } from "./pool/max_pool.ts";
+import { RELU_KERNELS } from "./relu/relu.ts";
 import { addKernels, replaceKernels, restoreKernels } from "./runtime/registry.ts";
 
 export type { AttentionDropout } from "./attention/attention.ts";
@@ -50,6 +51,7 @@ export {
 } from "./softmax_cross_entropy/softmax_cross_entropy.ts";
 export { globalAveragePool } from "./pool/global_average_pool.ts";
 export { maxPool, type MaxPoolOptions } from "./pool/max_pool.ts";
+export { relu } from "./relu/relu.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { scope } from "./runtime/scope.ts";
 export { MomentumSgd, type SgdParameter, type SgdSettings } from "./sgd/sgd.ts";
@@ -70,6 +72,7 @@ export function register(): void {
   addKernels(SIGMOID_CROSS_ENTROPY_KERNELS);
   addKernels(GLOBAL_AVERAGE_POOL_KERNELS);
   addKernels(MAX_POOL_KERNELS);
+  addKernels(RELU_KERNELS);
 }
 
 /** Takes tfjs's own kernels back, for tests and benches; kernels under new names stay. */

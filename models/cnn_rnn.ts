@@ -60,7 +60,7 @@ export class RnnHead {
     const embedded = this.#embed.apply(features.reshape([clips * frames, depth]), "relu"); // [B * T, E]
     const states = scope(
       `${this.#prefix}gru`,
-      () => this.#layers.gru(embedded.reshape([clips, frames, -1]), this.#weights()).relu(),
+      () => this.#layers.relu(this.#layers.gru(embedded.reshape([clips, frames, -1]), this.#weights())),
     ); // [B, T, G * directions]
     const y = this.#classifier.apply(states.reshape([clips * frames, -1])); // [B * T, classes]
     return y.reshape([clips, frames, -1]); // [B, T, classes]

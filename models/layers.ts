@@ -94,6 +94,9 @@ export interface Layers {
   /** x [M, D], weight [D, K], bias [K] -> [M, K] */
   linear(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D, activation?: "relu" | "gelu"): tf.Tensor2D;
 
+  /** max(x, 0) of any shape; NaN stays NaN */
+  relu<T extends tf.Tensor>(x: T): T;
+
   /**
    * x [B, T, D] -> [B, T, G * directions]. `weights[layer][direction]`; direction 1, where it is there, runs
    * backwards in time; reset gate applied after the recurrent product (PyTorch's form); initial state 0.

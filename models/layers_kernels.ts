@@ -18,6 +18,7 @@ import {
   linear,
   maxPool,
   register,
+  relu,
   selfAttention,
   sigmoidCrossEntropy,
   softmaxCrossEntropy,
@@ -64,6 +65,8 @@ export const kernelLayers: Layers = {
   globalAveragePool,
 
   linear,
+  relu: (x) => relu(x),
+
   gru: (x, weights) => gru(x, weights),
 
   selfAttention,

@@ -99,6 +99,8 @@ export const stockLayers: Layers = {
     return activation === "gelu" ? gelu(y) : y;
   },
 
+  relu: (x) => x.relu(),
+
   gru(x, weights) {
     let y = x;
     for (const layer of weights) {

@@ -14,6 +14,7 @@ import { GRU_BENCHES } from "../../kernels/gru/gru_bench.ts";
 import { LINEAR_BENCHES } from "../../kernels/linear/linear_bench.ts";
 import { MATMUL_BENCHES } from "../../kernels/matmul/matmul_bench.ts";
 import { POOL_BENCHES } from "../../kernels/pool/pool_bench.ts";
+import { RELU_BENCHES } from "../../kernels/relu/relu_bench.ts";
 import type { BenchCase } from "../../kernels/runtime/bench.ts";
 import { SGD_BENCHES } from "../../kernels/sgd/sgd_bench.ts";
 import { SIGMOID_CROSS_ENTROPY_BENCHES } from "../../kernels/sigmoid_cross_entropy/sigmoid_cross_entropy_bench.ts";
@@ -32,6 +33,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
   ...SGD_BENCHES,
   ...LAYER_NORM_BENCHES,
   ...GELU_BENCHES,
+  ...RELU_BENCHES,
   ...DROPOUT_BENCHES,
   ...SOFTMAX_CROSS_ENTROPY_BENCHES,
   ...SIGMOID_CROSS_ENTROPY_BENCHES,

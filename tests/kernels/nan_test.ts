@@ -29,7 +29,7 @@ import { linearBackwardSums } from "../../kernels/linear/linear.ts";
 import type { Activation } from "../../kernels/matmul/activation.ts";
 import { candidates as matmulCandidates, matmul } from "../../kernels/matmul/matmul.ts";
 import { matmulShape } from "../../kernels/matmul/shape.ts";
-import { dropout, gelu, globalAveragePool, MomentumSgd, register } from "../../kernels/mod.ts";
+import { dropout, gelu, globalAveragePool, MomentumSgd, register, relu } from "../../kernels/mod.ts";
 import { maxPoolBackward, maxPoolForward, maxPoolGeometry } from "../../kernels/pool/max_pool.ts";
 import nanSource from "../../kernels/runtime/nan.wgsl" with { type: "text" };
 import { currentTraits, release, run } from "../../kernels/runtime/program.ts";
@@ -262,7 +262,7 @@ Deno.test("NaN in a gradient shows in every weight where their norm is clipped, 
   }
 });
 
-Deno.test("NaN shows behind layer normalisation, GELU and dropout", async () => {
+Deno.test("NaN shows behind layer normalisation, GELU, ReLU and dropout", async () => {
   for (const columns of [8, 7]) {
     const shape = [4, columns];
     const [x, dy, gamma] = [values(shape, columns + 3), values(shape), values([columns])];
@@ -277,6 +277,8 @@ Deno.test("NaN shows behind layer normalisation, GELU and dropout", async () => 
     const isPlace = (m: number, d: number) => m === 1 && d === 3;
     await requireNan("GELU", gelu(x), isPlace);
     await requireNan("GELU's gradient", tf.grad(gelu)(x, dy), isPlace);
+    await requireNan("ReLU", relu(x), isPlace);
+    await requireNan("ReLU's gradient", tf.grad(relu)(dy, x), isPlace);
     tf.dispose([x, dy, gamma]);
     const key = { seed: 3, layer: 1, step: 2 };
     const mask = dropoutMaskRef(4 * columns, 0.5, key);

@@ -25,6 +25,7 @@ const OPS = [
   "linear",
   "matmul",
   "pool",
+  "relu",
   "sgd",
   "sigmoid_cross_entropy",
   "softmax_cross_entropy",

@@ -1,0 +1,20 @@
+// y = x above 0 and where it is NaN, else 0. One invocation: one element. Grid: x, y = elements / 64.
+//#include "elements.wgsl"
+//#include "nan.wgsl"
+
+struct Uniforms {
+  count: u32, // elements
+  row: u32, // of the grid, in elements
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>; // [count]
+@group(0) @binding(1) var<storage, read_write> y: array<Element>; // [count]
+@group(0) @binding(2) var<uniform> u: Uniforms;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let i = id.y * u.row + id.x;
+  if (i < u.count) {
+    y[i] = vec4_to_element(relu4(element_to_vec4(x[i])));
+  }
+}
