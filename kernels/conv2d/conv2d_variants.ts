@@ -55,8 +55,9 @@ const FILTER_TILES = [[2, 8, 2], [4, 4, 2], [1, 4, 8]] as const;
 /** dFilter with the pixels over the lanes. */
 const PIXEL_TILES = [[4, 4, 2], [2, 4, 2], [1, 4, 2]] as const;
 /**
- * The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round; and the
- * share of its peak that an NVIDIA H200 reaches with them on [64, 14, 14, 128], 3x3 to 128.
+ * The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round; and about
+ * the share of its peak that an NVIDIA H200 reaches with them where there is work enough (guessed for the second and the
+ * last but one).
  */
 const BLOCKS = [
   [8, 1, 64, 16, 4, 0.5],

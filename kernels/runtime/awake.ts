@@ -58,9 +58,10 @@ type Timer = (body: () => void) => Promise<number[]>;
  * Gives a GPU work until its clock has settled, if it has been idle, and some more that goes on when this returns.
  *
  * @param time by timestamps
+ * @param software whether the adapter has no clock to wait for
  */
-export async function awaken(time: Timer): Promise<void> {
-  if (currentTraits().software) return;
+export async function awaken(time: Timer, software = currentTraits().software): Promise<void> {
+  if (software) return;
   const clock = clockOf(backendInternals().device);
   if (clock.rate === 0) await countRounds(clock, time);
   if (performance.now() - clock.until > IDLE) {
@@ -73,7 +74,7 @@ export async function awaken(time: Timer): Promise<void> {
       clock.rate = 1e6 * rounds / ns[LOAD - 1];
     }
   }
-  keepAwake(HOLD);
+  keepAwake(HOLD, software);
   submit();
 }
 
@@ -87,8 +88,8 @@ async function countRounds(clock: Clock, time: Timer): Promise<void> {
 }
 
 /** Records so many milliseconds of work, as a dispatch of ours, on a GPU that has been awakened. */
-export function keepAwake(milliseconds: number): void {
-  if (currentTraits().software) return;
+export function keepAwake(milliseconds: number, software = currentTraits().software): void {
+  if (software) return;
   const clock = clockOf(backendInternals().device);
   work(milliseconds * Math.max(clock.rate, 1));
   clock.until = performance.now() + milliseconds;
