@@ -7,7 +7,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { release } from "./program.ts";
+import { foldWorkgroups, release, run } from "./program.ts";
+import randomSource from "./random.wgsl" with { type: "text" };
+import type { ShaderFile } from "./wgsl.ts";
 
 /** What a run returns: freed by the harness after it has been compared. */
 export type BenchOutputs = TensorInfo | readonly TensorInfo[];
@@ -53,18 +55,27 @@ export interface BenchCase {
   setup(): BenchRun;
 }
 
-/** A prime: values that repeat after so many never fall on the same place of a tile. */
-const PERIOD = 1048583;
+const RANDOM: ShaderFile = { file: "runtime/random.wgsl", source: randomSource };
+const GROUP = 64;
+/** Values above which a tensor is made on the device: bringing it there takes a second at the paper's size. */
+const MANY = 1 << 20;
 
-/** A float32 tensor of fresh random values, uniform in [-1, 1); a large one repeats a million of them. */
+/** A float32 tensor of fresh random values, uniform in [-1, 1). */
 export function randomTensor<R extends tf.Rank = tf.Rank>(shape: number[]): tf.Tensor<R> {
-  const values = new Float32Array(shape.reduce((product, n) => product * n, 1));
-  const drawn = Math.min(values.length, PERIOD);
-  for (let i = 0; i < drawn; i++) values[i] = 2 * Math.random() - 1;
-  for (let at = drawn; at < values.length; at += PERIOD) {
-    values.copyWithin(at, 0, Math.min(PERIOD, values.length - at));
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (count <= MANY) {
+    const values = Float32Array.from({ length: count }, () => 2 * Math.random() - 1);
+    return tf.tensor(values, shape as tf.ShapeMap[R]);
   }
-  return tf.tensor(values, shape as tf.ShapeMap[R]);
+  const workgroups = foldWorkgroups(Math.ceil(count / GROUP));
+  const [info] = run({
+    shader: RANDOM,
+    inputs: [],
+    outputs: [{ shape }],
+    uniforms: { count, row: workgroups[0] * GROUP, seed: Math.floor(2 ** 32 * Math.random()) },
+    workgroups,
+  });
+  return tf.engine().makeTensorFromTensorInfo(info) as tf.Tensor<R>;
 }
 
 /** Runs a body in a `tf.tidy`: what it makes on the way is freed, what it returns is the caller's. */

@@ -7,7 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { keepAwake } from "./awake.ts";
 import { type BenchCase, type BenchRun, freeOutputs, outputsOf } from "./bench.ts";
-import { readTensors, relativeDifference } from "./difference.ts";
+import { relativeDifferences } from "./difference.ts";
 import type { Peaks } from "./peak.ts";
 import { backendInternals, currentTraits, submit } from "./program.ts";
 import { withStockKernels } from "./registry.ts";
@@ -139,20 +139,16 @@ function discard(run: BenchRun, side: Side): void {
 }
 
 async function requireAgreement(item: BenchCase, run: BenchRun): Promise<void> {
-  const results: Partial<Record<Side, ArrayLike<number>[]>> = {};
-  for (const side of ["ours", "stock"] as const) {
-    const outputs = runSide(run, side);
-    results[side] = await readTensors([...outputs, ...run.state?.[side] ?? []]);
-    freeOutputs(outputs);
-  }
-  const { ours, stock } = results as Record<Side, ArrayLike<number>[]>;
   const fail = (what: string) => {
     throw new Error(`Cannot time ${item.op} ${item.name}: ${what}`);
   };
+  const [ours, stock] = [runSide(run, "ours"), runSide(run, "stock")];
+  const of = (outputs: readonly TensorInfo[], side: Side) => [...outputs, ...run.state?.[side] ?? []];
+  const differences = await relativeDifferences(of(ours, "ours"), of(stock, "stock"));
+  [ours, stock].forEach(freeOutputs);
   if (ours.length !== stock.length) fail(`ours gives ${ours.length} tensors, stock ${stock.length}`);
-  ours.forEach((values, i) => {
-    const difference = relativeDifference(values, stock[i]);
-    if (difference > run.tolerance) {
+  differences.forEach((difference, i) => {
+    if (!(difference <= run.tolerance)) {
       fail(`tensor ${i} of ours differs from stock's by ${difference}; expected at most ${run.tolerance}`);
     }
   });

@@ -1,15 +1,28 @@
 /**
- * How far two results are apart: the correctness gate before anything is timed.
+ * How far two results are apart: the correctness gate before anything is timed. Floats are compared on the device, since
+ * reading a result of the paper's size takes longer than timing it.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
+import differenceSource from "./difference.wgsl" with { type: "text" };
+import { release, run } from "./program.ts";
+import type { ShaderFile } from "./wgsl.ts";
+
+const DIFFERENCE: ShaderFile = { file: "runtime/difference.wgsl", source: differenceSource };
+const GROUP = 64;
+/** Elements of an invocation at most, but for the largest tensors. */
+const EACH = 256;
+/** What WebGPU guarantees a grid in one direction. */
+const MAX_GRID = 65535;
+/** Expected values smaller than this count as this. */
+const LEAST = 1e-30;
 
 /** The largest difference as a share of the expected values' largest magnitude; infinite for NaN. */
 export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Infinity;
-  let scale = 1e-30;
+  let scale = LEAST;
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
     scale = Math.max(scale, Math.abs(expected[i]));
@@ -20,8 +33,45 @@ export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLik
   return largest / scale;
 }
 
-/** The values of tensors, in order; the tensors stay the caller's. */
-export function readTensors(tensors: readonly TensorInfo[]): Promise<ArrayLike<number>[]> {
-  // Through the backend: tfjs's engine does not know a TensorInfo of ours.
-  return Promise.all(tensors.map(({ dataId }) => tf.backend().read(dataId) as Promise<Float32Array>));
+/** {@link relativeDifference} of each two tensors, which stay the caller's; infinite where one has no other. */
+export function relativeDifferences(
+  actual: readonly TensorInfo[],
+  expected: readonly TensorInfo[],
+): Promise<number[]> {
+  const count = Math.max(actual.length, expected.length);
+  return Promise.all(
+    Array.from({ length: count }, (_, i) => differenceOf(actual[i], expected[i])),
+  );
+}
+
+async function differenceOf(actual?: TensorInfo, expected?: TensorInfo): Promise<number> {
+  if (actual === undefined || expected === undefined) return Infinity;
+  const length = tf.util.sizeFromShape(expected.shape);
+  if (tf.util.sizeFromShape(actual.shape) !== length) return Infinity;
+  if (length === 0 || actual.dtype !== "float32" || expected.dtype !== "float32") {
+    const [a, b] = await Promise.all([read(actual), read(expected)]);
+    return relativeDifference(a, b);
+  }
+  const workgroups = Math.min(MAX_GRID, Math.ceil(length / (GROUP * EACH)));
+  const [partial] = run({
+    shader: DIFFERENCE,
+    inputs: [actual, expected],
+    outputs: [{ shape: [workgroups, 2], dtype: "int32" }],
+    uniforms: { length },
+    workgroups: [workgroups],
+  });
+  try {
+    const values = new Float32Array(Int32Array.from(await read(partial)).buffer);
+    const greatest = (from: number) =>
+      values.reduce((most, value, i) => i % 2 !== from || value <= most ? most : value, 0);
+    const [difference, scale] = [greatest(0), greatest(1)];
+    return Number.isNaN(difference) || Number.isNaN(scale) ? Infinity : difference / Math.max(scale, LEAST);
+  } finally {
+    release(partial);
+  }
+}
+
+/** Through the backend: tfjs's engine does not know a TensorInfo of ours. */
+function read({ dataId }: TensorInfo): Promise<ArrayLike<number>> {
+  return tf.backend().read(dataId) as Promise<Float32Array>;
 }

@@ -9,7 +9,7 @@
 import { type BenchOutputs, freeOutputs, outputsOf } from "./bench.ts";
 import { debug, debugging } from "./debug.ts";
 import type { AdapterRecord } from "./device.ts";
-import { readTensors, relativeDifference } from "./difference.ts";
+import { relativeDifferences } from "./difference.ts";
 import { withStockKernels } from "./registry.ts";
 import { median, timeDispatches, totalMs } from "./timing.ts";
 import type { ShaderFile } from "./wgsl.ts";
@@ -164,30 +164,27 @@ async function gate<V>(
   candidates: readonly V[],
   onWrong: (variant: V, difference: number) => void,
 ): Promise<V[]> {
-  const expected = await valuesOf(() => withStockKernels(() => run.expected()));
+  const expected = withStockKernels(() => outputsOf(() => run.expected()));
   const right: V[] = [];
-  for (const variant of candidates) {
-    const values = await valuesOf(() => run.run(variant));
-    const differences = expected.map((value, i) => relativeDifference(values[i] ?? [], value));
-    const difference = Math.max(...differences);
-    if (difference <= run.tolerance) right.push(variant);
-    else if (variant === candidates[0]) {
-      throw new Error(
-        `Cannot tune ${op} ${shapeClass(sizes)}: its default ${
-          JSON.stringify(variant)
-        } is wrong by ${difference}; ` +
-          `expected at most ${run.tolerance}`,
-      );
-    } else onWrong(variant, difference);
+  try {
+    for (const variant of candidates) {
+      const outputs = outputsOf(() => run.run(variant));
+      const difference = Math.max(...await relativeDifferences(outputs, expected));
+      freeOutputs(outputs);
+      if (difference <= run.tolerance) right.push(variant);
+      else if (variant === candidates[0]) {
+        throw new Error(
+          `Cannot tune ${op} ${shapeClass(sizes)}: its default ${
+            JSON.stringify(variant)
+          } is wrong by ${difference}; ` +
+            `expected at most ${run.tolerance}`,
+        );
+      } else onWrong(variant, difference);
+    }
+  } finally {
+    freeOutputs(expected);
   }
   return right;
-}
-
-async function valuesOf(body: () => BenchOutputs): Promise<ArrayLike<number>[]> {
-  const outputs = outputsOf(body);
-  const values = await readTensors(outputs);
-  freeOutputs(outputs);
-  return values;
 }
 
 /** One run of each entrant, in one session. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { type BenchOutputs, freeOutputs, outputsOf } from "../../kernels/runtime/bench.ts";
-import { readTensors, relativeDifference } from "../../kernels/runtime/difference.ts";
+import { relativeDifferences } from "../../kernels/runtime/difference.ts";
 import type { Dispatch } from "../../kernels/runtime/dispatch.ts";
 import { compileError, withShaders } from "../../kernels/runtime/pipeline.ts";
 import type { Peaks } from "../../kernels/runtime/peak.ts";
@@ -110,15 +110,11 @@ export async function compileEdit(edit: Edit, dispatches: readonly Dispatch[]): 
 
 /** Of a case with its inputs: how far a contestant is from the right result. */
 export async function differenceOf(run: TuneRun, contestant: Pick<Contestant, "run">): Promise<number> {
-  const valuesOf = async (body: () => BenchOutputs) => {
-    const outputs = outputsOf(body);
-    const values = await readTensors(outputs);
-    freeOutputs(outputs);
-    return values;
-  };
-  const expected = await valuesOf(() => withStockKernels(() => run.expected()));
-  const actual = await valuesOf(() => withPoisonedOutputs(() => contestant.run()));
-  return Math.max(...expected.map((values, i) => relativeDifference(actual[i] ?? [], values)));
+  const expected = withStockKernels(() => outputsOf(() => run.expected()));
+  const actual = withPoisonedOutputs(() => outputsOf(() => contestant.run()));
+  const differences = await relativeDifferences(actual, expected);
+  [actual, expected].forEach(freeOutputs);
+  return Math.max(...differences);
 }
 
 /**
