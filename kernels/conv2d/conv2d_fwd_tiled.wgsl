@@ -1,22 +1,18 @@
 // y[n, ho, wo, k] = activation(bias[k] + residual[n, ho, wo, k] +
 //   sum over r, s, c of x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] f[r, s, c, k])
 //
-// Implicit GEMM for GPUs: M = N Ho Wo rows, K columns, R S C long sums. A workgroup computes a tile of BLOCK_M pixels
-// times BLOCK_N vec4s of channels: it brings BLOCK_D vec4s of (tap, input channel) of both operands into workgroup
-// memory a round; while it computes one, the next one's values are on their way to registers. One invocation multiplies
-// TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N apart) in registers. Workgroup memory has the
-// invocation as its last index and constants before it, as in matmul_workgroup.wgsl.
+// Implicit GEMM for GPUs: M = N Ho Wo rows, K columns, R S C long sums, as in matmul_workgroup.wgsl. A workgroup computes
+// BLOCK_M pixels times BLOCK_N vec4s of channels, BLOCK_D vec4s of (tap, input channel) of both operands a round; one
+// invocation TILE_M pixels (BLOCK_M / TILE_M apart) by TILE_N vec4s (BLOCK_N / TILE_N apart).
 //
 // The sum goes run by run: where a filter's row has no gaps (dilation 1) its taps and channels lie in one piece in x and
 // make one run, else a run is one tap. A round within a run moves all addresses by the same amount: nothing is divided.
 // Few tiles get company: z of the grid divides the rounds into parts, which sum_parts.wgsl adds in order.
 // Grid: pixel tiles times channel tiles, channels first, folded over x and y; z = parts.
-// Software adapters have no use for workgroup memory: conv2d_fwd.wgsl.
 //
 // Measured on an NVIDIA H200, 61.4 TFLOP/s measured at most, in TFLOP/s: 3x3 on [96, 56, 56, 64] to 64 32.9, on [64, 14, 14,
-// 128] to 128 30.6, on [64, 4, 4, 512] to 512 20; 1x1 on [96, 56, 56, 256] to 64 27.9, on [96, 56, 56, 64] to 256 27.1, to
-// 64 22.5; conv1 19.1. Tiles of 8 x 4 in blocks of 64 x 64 do best nearly everywhere, 8 x 8 0.8 as well; 8 deep instead of
-// 16 0.8. Dividing for every load, as this did once: 23 and not 30 on the second. Dead ends: see matmul_workgroup.wgsl.
+// 128] to 128 30.6; 1x1 on [96, 56, 56, 256] to 64 27.9, on [96, 56, 56, 64] to 256 27.1, to 64 22.5; conv1 19.1. Tiles of
+// 8 x 4 in blocks of 64 x 64 do best nearly everywhere, 8 x 8 0.8 as well; 8 deep instead of 16 0.8.
 //#include "activation.wgsl"
 //#include "paired.wgsl"
 const TILE_M = 8u;
