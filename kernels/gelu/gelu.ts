@@ -4,9 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { TensorInfo } from "@tensorflow/tfjs";
-import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { elementShader, requireFloats, runElementwise } from "../runtime/elements.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import erf from "./erf.wgsl" with { type: "text" };
 import backwardSource from "./gelu_bwd.wgsl" with { type: "text" };
@@ -17,30 +15,12 @@ const FORWARD = elementShader({ file: "gelu/gelu_fwd.wgsl", source: forwardSourc
 const BACKWARD = elementShader({ file: "gelu/gelu_bwd.wgsl", source: backwardSource, includes });
 
 const NAME = "FervidGelu";
-const GROUP = 64;
-
-/** Runs the forward shader on x, or the backward one on x and dy. */
-function apply(...inputs: [x: TensorInfo, dy?: TensorInfo]): TensorInfo {
-  const { shape } = inputs[0];
-  const size = shape.reduce((product, n) => product * n, 1);
-  const { shader, width } = (inputs.length === 1 ? FORWARD : BACKWARD).forRow(size);
-  const count = size / width;
-  const workgroups = foldWorkgroups(Math.ceil(count / GROUP));
-  const [y] = run({
-    shader,
-    inputs: inputs as TensorInfo[],
-    outputs: [{ shape }],
-    uniforms: { count, row: workgroups[0] * GROUP },
-    workgroups,
-  });
-  return y;
-}
 
 /** GELU with its gradient, for tfjs's registry. */
 export const GELU_KERNELS: readonly NewKernel[] = [
   {
     name: NAME,
-    run: ({ x }) => apply(x),
+    run: ({ x }) => runElementwise(FORWARD, [x]),
     gradient: {
       inputsToSave: ["x"],
       gradFunc: (dy, [x]) => ({
@@ -48,7 +28,7 @@ export const GELU_KERNELS: readonly NewKernel[] = [
       }),
     },
   },
-  { name: `${NAME}Grad`, run: ({ x, dy }) => apply(x, dy) },
+  { name: `${NAME}Grad`, run: ({ x, dy }) => runElementwise(BACKWARD, [x, dy]) },
 ];
 
 /**
@@ -60,9 +40,6 @@ export const GELU_KERNELS: readonly NewKernel[] = [
  * @throws {RangeError} for an empty tensor
  */
 export function gelu<T extends tf.Tensor>(x: T): T {
-  if (x.dtype !== "float32") throw new TypeError(`Cannot run gelu: x is ${x.dtype}; expected float32`);
-  if (x.size === 0) {
-    throw new RangeError(`Cannot run gelu: x has shape [${x.shape}]; expected no empty dimension`);
-  }
+  requireFloats("gelu", x);
   return tf.engine().runKernel(NAME, { x }) as T;
 }

@@ -4,9 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { TensorInfo } from "@tensorflow/tfjs";
-import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { elementShader, requireFloats, runElementwise } from "../runtime/elements.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import backwardSource from "./relu_bwd.wgsl" with { type: "text" };
 import forwardSource from "./relu_fwd.wgsl" with { type: "text" };
@@ -15,30 +13,12 @@ const FORWARD = elementShader({ file: "relu/relu_fwd.wgsl", source: forwardSourc
 const BACKWARD = elementShader({ file: "relu/relu_bwd.wgsl", source: backwardSource });
 
 const NAME = "FervidRelu";
-const GROUP = 64;
-
-/** Runs the forward shader on x, or the backward one on y and dy. */
-function apply(...inputs: [x: TensorInfo] | [y: TensorInfo, dy: TensorInfo]): TensorInfo {
-  const { shape } = inputs[0];
-  const size = shape.reduce((product, n) => product * n, 1);
-  const { shader, width } = (inputs.length === 1 ? FORWARD : BACKWARD).forRow(size);
-  const count = size / width;
-  const workgroups = foldWorkgroups(Math.ceil(count / GROUP));
-  const [result] = run({
-    shader,
-    inputs,
-    outputs: [{ shape }],
-    uniforms: { count, row: workgroups[0] * GROUP },
-    workgroups,
-  });
-  return result;
-}
 
 /** ReLU with its gradient, for tfjs's registry. */
 export const RELU_KERNELS: readonly NewKernel[] = [
   {
     name: NAME,
-    run: ({ x }) => apply(x),
+    run: ({ x }) => runElementwise(FORWARD, [x]),
     gradient: {
       outputsToSave: [true],
       gradFunc: (dy, [y]) => ({
@@ -46,7 +26,7 @@ export const RELU_KERNELS: readonly NewKernel[] = [
       }),
     },
   },
-  { name: `${NAME}Grad`, run: ({ y, dy }) => apply(y, dy) },
+  { name: `${NAME}Grad`, run: ({ y, dy }) => runElementwise(BACKWARD, [y, dy]) },
 ];
 
 /**
@@ -57,9 +37,6 @@ export const RELU_KERNELS: readonly NewKernel[] = [
  * @throws {RangeError} for an empty tensor
  */
 export function relu<T extends tf.Tensor>(x: T): T {
-  if (x.dtype !== "float32") throw new TypeError(`Cannot run relu: x is ${x.dtype}; expected float32`);
-  if (x.size === 0) {
-    throw new RangeError(`Cannot run relu: x has shape [${x.shape}]; expected no empty dimension`);
-  }
+  requireFloats("relu", x);
   return tf.engine().runKernel(NAME, { x }) as T;
 }
