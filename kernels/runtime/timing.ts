@@ -270,8 +270,13 @@ export interface Timed<T> {
 export async function timeDispatches<T>(
   body: (session: TimingSession) => T | Promise<T>,
 ): Promise<Timed<T>> {
-  await awaken(async (work) => (await timeAtOnce(work)).records.map(({ ns }) => ns));
+  await bringToClock();
   return await timeAtOnce(body);
+}
+
+/** Gives an idle GPU work until its clock has settled; before {@link startTiming}. */
+export async function bringToClock(): Promise<void> {
+  await awaken(async (work) => (await timeAtOnce(work)).records.map(({ ns }) => ns));
 }
 
 /** Times what a body records, whatever a GPU's clock is. */

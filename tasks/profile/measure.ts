@@ -5,7 +5,7 @@
  */
 import { backendInternals, submit } from "../../kernels/runtime/program.ts";
 import { scope, type ScopeSlice, traceScopes } from "../../kernels/runtime/scope.ts";
-import { type DispatchRecord, startTiming } from "../../kernels/runtime/timing.ts";
+import { bringToClock, type DispatchRecord, startTiming } from "../../kernels/runtime/timing.ts";
 
 /** A step's place in the records, and the host's part of it. */
 export interface MeasuredStep {
@@ -34,6 +34,8 @@ export interface Measurement {
   readonly usual: { readonly wall: number; readonly host: number };
 }
 
+/** Steps until everything is compiled and most buffers are there: at the paper's size new ones take seconds. */
+const WARM_UP = 3;
 /** Milliseconds that the steps should take together: the wait for the device is late by up to 10. */
 const LONG_ENOUGH = 1000;
 const LEAST_STEPS = 3;
@@ -70,7 +72,7 @@ export async function measureSteps(
     }
     return { wall: (await whenDone() - start) / count, host: host / count };
   };
-  await run(1); // compiles
+  await run(WARM_UP);
   let count = steps ?? LEAST_STEPS;
   let usual = await run(count);
   for (; steps === undefined; usual = await run(count)) { // a few steps are less than their wait makes believe
@@ -78,6 +80,7 @@ export async function measureSteps(
     if (wanted <= 1.25 * count) break;
     count = wanted;
   }
+  await timeSteps(step, 1, signal); // makes the buffers that a step in one submission takes
   let timed = await timeSteps(step, count, signal);
   while (steps === undefined && count < MOST_STEPS && timed.whole < LONG_ENOUGH / 2) { // a slow moment chose few
     count = Math.min(MOST_STEPS, Math.ceil(count * LONG_ENOUGH / timed.whole));
@@ -92,6 +95,7 @@ async function timeSteps(
   count: number,
   signal: AbortSignal,
 ): Promise<Omit<Measurement, "usual">> {
+  await bringToClock();
   const session = startTiming();
   const trace = traceScopes();
   try {
