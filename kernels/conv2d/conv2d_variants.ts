@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { splitsOf, type TiledProduct, workgroupTime } from "../matmul/workgroup_time.ts";
+import { rankVariants, type TiledCandidate, type TiledProduct } from "../matmul/workgroup_time.ts";
 import type { AdapterTraits } from "../runtime/device.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import type { Conv2dGeometry } from "./conv2d_geometry.ts";
@@ -79,8 +79,6 @@ const FILTER_BLOCKS = [
   [1, 1, 16, 16, 16, 0.42],
   [1, 1, 8, 8, 16, 0.3],
 ] as const;
-/** Candidates for GPUs at most. */
-const GPU_CANDIDATES = 10;
 
 /** GEMM rows (the most of a phase), vec4s of columns, and independent grids of a pass. */
 function gemmOf(pass: "forward" | "backwardInput", g: Conv2dGeometry) {
@@ -140,36 +138,34 @@ function workgroupVariants(pass: Conv2dPass, g: Conv2dGeometry): Conv2dVariant[]
   const taps = g.filterHeight * g.filterWidth;
   const channels = Math.ceil(g.channels / 4);
   const outChannels = Math.ceil(g.outChannels / 4);
-  const ranked = pass === "backwardFilter"
-    ? FILTER_BLOCKS.flatMap(([TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P, efficiency]) =>
-      timed({ TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P }, {
-        tiles: Math.ceil(taps * channels / BLOCK_C) * Math.ceil(outChannels / BLOCK_K),
-        tileSize: 16 * BLOCK_C * BLOCK_K,
-        products: g.images * g.outHeight * g.outWidth,
-        threads: BLOCK_C / TILE_C * BLOCK_K / TILE_K,
-        efficiency,
-      })
-    )
-    : BLOCKS.flatMap(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D, efficiency]) => {
-      const { rows, columns } = gemmOf(pass, g);
-      const phases = pass === "forward" ? 1 : g.strides[0] * g.strides[1];
-      return timed({ TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D }, {
-        tiles: phases * Math.ceil(rows / BLOCK_M) * Math.ceil(columns / BLOCK_N),
-        tileSize: 4 * BLOCK_M * BLOCK_N,
-        products: Math.ceil(4 * taps * (pass === "forward" ? channels : outChannels) / phases),
-        threads: BLOCK_M / TILE_M * BLOCK_N / TILE_N,
-        efficiency,
-      });
-    });
-  return ranked.sort((a, b) => a.time - b.time).slice(0, GPU_CANDIDATES).map(({ variant }) => variant);
+  return rankVariants(
+    pass === "backwardFilter"
+      ? FILTER_BLOCKS.map(([TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P, efficiency]) =>
+        tiled({ TILE_C, TILE_K, BLOCK_C, BLOCK_K, BLOCK_P }, {
+          tiles: Math.ceil(taps * channels / BLOCK_C) * Math.ceil(outChannels / BLOCK_K),
+          tileSize: 16 * BLOCK_C * BLOCK_K,
+          products: g.images * g.outHeight * g.outWidth,
+          threads: BLOCK_C / TILE_C * BLOCK_K / TILE_K,
+          efficiency,
+        })
+      )
+      : BLOCKS.map(([TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D, efficiency]) => {
+        const { rows, columns } = gemmOf(pass, g);
+        const phases = pass === "forward" ? 1 : g.strides[0] * g.strides[1];
+        return tiled({ TILE_M, TILE_N, BLOCK_M, BLOCK_N, BLOCK_D }, {
+          tiles: phases * Math.ceil(rows / BLOCK_M) * Math.ceil(columns / BLOCK_N),
+          tileSize: 4 * BLOCK_M * BLOCK_N,
+          products: Math.ceil(4 * taps * (pass === "forward" ? channels : outChannels) / phases),
+          threads: BLOCK_M / TILE_M * BLOCK_N / TILE_N,
+          efficiency,
+        });
+      }),
+  );
 }
 
-/** A tile with every number of ranges of the sum that is worth trying. */
-function timed(constants: Constants, product: TiledProduct): { variant: Conv2dVariant; time: number }[] {
-  return splitsOf(product).map((split) => ({
-    variant: { kind: "workgroup", constants, split },
-    time: workgroupTime(product, split),
-  }));
+/** A tile that may have its sum split. */
+function tiled(constants: Constants, product: TiledProduct): TiledCandidate<Conv2dVariant> {
+  return { product, variant: (split) => ({ kind: "workgroup", constants, split }) };
 }
 
 /** Lanes of the subgroup variants; 0 if the adapter cannot run them. */

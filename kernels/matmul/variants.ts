@@ -8,7 +8,7 @@ import { type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 import { operandsOf, type SubgroupVariant } from "./subgroup.ts";
 import type { WorkgroupVariant } from "./workgroup.ts";
-import { splitsOf, workgroupTime } from "./workgroup_time.ts";
+import { rankVariants } from "./workgroup_time.ts";
 
 /** How a product is computed; `plain` needs nothing and is slow. */
 export type MatmulVariant = { readonly kind: "plain" } | SubgroupVariant | WorkgroupVariant;
@@ -42,8 +42,6 @@ const BLOCKS = [
   [32, 32, 16, 4, 1, 0.4],
   [128, 128, 16, 8, 2, 0.4],
 ] as const;
-/** Candidates for GPUs at most. */
-const GPU_CANDIDATES = 10;
 /** Most rounds of a loop, so that an invocation stays under the 65535 after which llvmpipe leaves it (see rows.ts). */
 const MAX_ROUNDS = 2 ** 15;
 /** k of a part at most, for the same reason: a round loads a block in up to a dozen iterations. */
@@ -81,21 +79,25 @@ function subgroupVariants(shape: MatmulShape, lanes: number): { variant: Subgrou
 
 /** Variants for a GPU, by their estimated time. */
 function workgroupVariants({ batches, rows, columns, inner }: MatmulShape): WorkgroupVariant[] {
-  const least = Math.ceil(inner / MAX_PART);
-  const ranked = BLOCKS.flatMap(([blockM, blockN, blockK, tileM, tileN, efficiency]) => {
-    const product = {
+  return rankVariants(BLOCKS.map(([blockM, blockN, blockK, tileM, tileN, efficiency]) => ({
+    product: {
       tiles: batches * Math.ceil(rows / blockM) * Math.ceil(columns / blockN),
       tileSize: blockM * blockN,
       products: inner,
       threads: blockM / tileM * blockN / (4 * tileN),
       efficiency,
-    };
-    return [...new Set(splitsOf(product).map((split) => Math.max(least, split)))].map((parts) => ({
-      variant: { kind: "workgroup", blockM, blockN, blockK, tileM, tileN, parts } as WorkgroupVariant,
-      time: workgroupTime(product, parts),
-    }));
-  });
-  return ranked.sort((a, b) => a.time - b.time).slice(0, GPU_CANDIDATES).map(({ variant }) => variant);
+      leastSplit: Math.ceil(inner / MAX_PART),
+    },
+    variant: (parts): WorkgroupVariant => ({
+      kind: "workgroup",
+      blockM,
+      blockN,
+      blockK,
+      tileM,
+      tileN,
+      parts,
+    }),
+  })));
 }
 
 /** The variants that are worth timing, the default first. */

@@ -20,6 +20,9 @@ const MAX_SPLIT = 512;
 /** Workgroups for which a sum is split in ranges. */
 const WORKGROUPS = [1, 256, 512, 1024] as const;
 
+/** Variants worth timing at most. */
+const CANDIDATES = 10;
+
 /** A product in tiles. */
 export interface TiledProduct {
   /** tiles of the result, rows times columns of each, and how long their sums are */
@@ -30,16 +33,37 @@ export interface TiledProduct {
   readonly threads: number;
   /** share of the adapter's peak that the tile reaches where there is work enough, measured */
   readonly efficiency: number;
+  /** fewest ranges of the sum; 1 by default */
+  readonly leastSplit?: number;
 }
 
-/** Numbers of ranges worth trying for the sums: 1, and what gives a GPU enough workgroups. */
-export function splitsOf({ tiles, products }: Pick<TiledProduct, "tiles" | "products">): number[] {
+/** A tile, and the variant that it is with its sums in so many ranges. */
+export interface TiledCandidate<V> {
+  readonly product: TiledProduct;
+  variant(split: number): V;
+}
+
+/** The variants of some tiles, with each number of ranges worth trying, the fastest by estimate first. */
+export function rankVariants<V>(candidates: readonly TiledCandidate<V>[]): V[] {
+  return candidates
+    .flatMap(({ product, variant }) =>
+      splitsOf(product).map((split) => ({ variant: variant(split), time: workgroupTime(product, split) }))
+    )
+    .sort((a, b) => a.time - b.time)
+    .slice(0, CANDIDATES)
+    .map(({ variant }) => variant);
+}
+
+/** 1, and what gives a GPU enough workgroups. */
+function splitsOf({ tiles, products, leastSplit = 1 }: TiledProduct): number[] {
   const most = Math.max(1, Math.min(MAX_SPLIT, Math.floor(products / MIN_RANGE)));
-  return [...new Set(WORKGROUPS.map((count) => Math.min(most, Math.ceil(count / tiles))))];
+  return [
+    ...new Set(WORKGROUPS.map((count) => Math.max(leastSplit, Math.min(most, Math.ceil(count / tiles))))),
+  ];
 }
 
 /** Multiply-adds that a multiprocessor could make meanwhile. */
-export function workgroupTime(product: TiledProduct, split: number): number {
+function workgroupTime(product: TiledProduct, split: number): number {
   const { tiles, tileSize, products, threads, efficiency } = product;
   const turns = Math.max(Math.ceil(tiles * split / MULTIPROCESSORS), BUSY / threads);
   const sums = turns * tileSize * Math.ceil(products / split) / efficiency;
