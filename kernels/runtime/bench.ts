@@ -88,3 +88,37 @@ export function outputsOf(body: () => BenchOutputs): readonly TensorInfo[] {
 export function freeOutputs(outputs: readonly TensorInfo[]): void {
   outputs.forEach((output) => output instanceof tf.Tensor ? output.dispose() : release(output));
 }
+
+/** An op on one tensor that keeps its shape. */
+export interface ElementwiseBench extends Pick<BenchRun, "tolerance" | "clock"> {
+  readonly op: string;
+  readonly name: string;
+  readonly shape: readonly number[];
+  ours(x: tf.Tensor): tf.Tensor;
+  stock(x: tf.Tensor): tf.Tensor;
+}
+
+/** Its row of the bench, forward and backward. */
+export function elementwiseBench(
+  { op, name, shape, ours, stock, tolerance, clock }: ElementwiseBench,
+): BenchCase {
+  return {
+    op,
+    name: `${name} [${shape}]`,
+    bytes: 4 * 4 * tf.util.sizeFromShape([...shape]), // x, dy, y, dx
+    setup() {
+      const [x, dy] = [randomTensor([...shape]), randomTensor([...shape])];
+      const both = (f: (x: tf.Tensor) => tf.Tensor) => {
+        const { value, grad } = tf.valueAndGrad(f)(x, dy);
+        return [value, grad];
+      };
+      return {
+        ours: () => both(ours),
+        stock: () => both(stock),
+        tolerance,
+        clock,
+        dispose: () => tf.dispose([x, dy]),
+      };
+    },
+  };
+}
