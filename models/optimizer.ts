@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { MomentumSgd, scope } from "../kernels/mod.ts";
+import { submit } from "../kernels/runtime/program.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -64,6 +65,7 @@ export class Sgd {
         return gradient;
       });
       scope("update", () => this.#kernel.update(variables, gradients, rate, value));
+      submit(); // so that every step begins alike and meets the same buffers
       return value;
     });
   }

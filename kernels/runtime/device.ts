@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { withBufferPool } from "./buffer_pool.ts";
 import { debug, debugStock } from "./debug.ts";
 
 /** What a log or a bench prints about the adapter it ran on. */
@@ -76,7 +77,7 @@ async function initialize(): Promise<AdapterRecord> {
   endRunOnErrors(device);
   refuseLargeBuffers(device);
   tf.removeBackend("webgpu");
-  tf.registerBackend("webgpu", () => new WebGPUBackend(device, info), 3);
+  tf.registerBackend("webgpu", () => withBufferPool(new WebGPUBackend(device, info), device), 3);
   await tf.setBackend("webgpu");
   if (isSoftware(info)) tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", SOFTWARE_BATCH);
   debugStock(tf.backend());

@@ -1,6 +1,7 @@
 /**
  * One dispatch on tfjs's own buffers and command encoder: several inputs, several outputs, uniforms by name.
- * No readback and no submit of its own. This is the one file that touches tfjs's private members.
+ * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts replaces
+ * one.
  *
  * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any.
  *
@@ -8,6 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
+import { bindGroup } from "./bind_groups.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
 import { type Dispatch, type Input, inputOf, requireDispatch, WINDOW_BYTES } from "./dispatch.ts";
@@ -147,11 +149,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   if (bytes.byteLength > 0) {
     resources.push({ buffer: uniformBuffer(device, internals.commandEncoder!, bytes) });
   }
-  const bindGroup = device.createBindGroup({
-    layout,
-    entries: resources.map((resource, binding) => ({ binding, resource })),
-  });
-  record(internals, pipeline, bindGroup, dispatch);
+  record(internals, pipeline, bindGroup(device, layout, resources), dispatch);
   debug(2, () => dispatchText(dispatch));
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
@@ -185,7 +183,7 @@ function toFloats(tensor: TensorInfo): TensorInfo {
 function record(
   internals: BackendInternals,
   pipeline: GPUComputePipeline,
-  bindGroup: GPUBindGroup,
+  group: GPUBindGroup,
   dispatch: Dispatch,
 ): void {
   internals.computePassEncoder ??= internals.commandEncoder!.beginComputePass();
@@ -193,7 +191,7 @@ function record(
   current = dispatch;
   try {
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, bindGroup);
+    pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(...dispatch.workgroups);
   } finally {
     current = undefined;
