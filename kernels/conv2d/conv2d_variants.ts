@@ -182,7 +182,12 @@ export function candidates(pass: Conv2dPass, g: Conv2dGeometry, adapter: Adapter
   return adapter.software ? [...subgroup, ...workgroup] : [...workgroup, ...subgroup];
 }
 
-/** The variant that runs unless another is given. */
+const defaults = new Map<string, Conv2dVariant>();
+
+/** The variant that runs unless another is given; found once, since each training step asks for some 160. */
 export function defaultVariant(pass: Conv2dPass, g: Conv2dGeometry, adapter: AdapterTraits): Conv2dVariant {
-  return candidates(pass, g, adapter)[0];
+  const key = [pass, adapter.software, adapter.subgroupSize, ...Object.values(g)].join();
+  let variant = defaults.get(key);
+  if (variant === undefined) defaults.set(key, variant = candidates(pass, g, adapter)[0]);
+  return variant;
 }

@@ -112,7 +112,12 @@ export function candidates(shape: MatmulShape, { software, subgroupSize }: Adapt
   return software ? [...subgroup, ...plain, ...workgroup] : [...workgroup, ...subgroup];
 }
 
-/** The variant that runs unless another is given or was tuned. */
+const defaults = new Map<string, MatmulVariant>();
+
+/** The variant that runs unless another is given or was tuned; found once a shape. */
 export function defaultVariant(shape: MatmulShape, adapter: AdapterTraits): MatmulVariant {
-  return candidates(shape, adapter)[0];
+  const key = [adapter.software, adapter.subgroupSize, ...Object.values(shape)].join();
+  let variant = defaults.get(key);
+  if (variant === undefined) defaults.set(key, variant = candidates(shape, adapter)[0]);
+  return variant;
 }

@@ -119,12 +119,17 @@ export interface AdapterTraits {
   readonly subgroupSize: number;
 }
 
+const traits = new WeakMap<GPUDevice, AdapterTraits>();
+
 /** The traits of a device's adapter. */
-export function adapterTraits({ adapterInfo, features }: GPUDevice): AdapterTraits {
-  return {
-    software: isSoftware(adapterInfo),
-    subgroupSize: features.has("subgroups") ? adapterInfo.subgroupMinSize : 0,
-  };
+export function adapterTraits(device: GPUDevice): AdapterTraits {
+  let known = traits.get(device);
+  if (known === undefined) {
+    const { adapterInfo, features } = device;
+    const subgroupSize = features.has("subgroups") ? adapterInfo.subgroupMinSize : 0;
+    traits.set(device, known = { software: isSoftware(adapterInfo), subgroupSize });
+  }
+  return known;
 }
 
 /** Ends the run when a command is refused or the device is lost, unless it was destroyed on purpose. */
