@@ -52,8 +52,10 @@ export {
 export { globalAveragePool } from "./pool/global_average_pool.ts";
 export { maxPool, type MaxPoolOptions } from "./pool/max_pool.ts";
 export { relu } from "./relu/relu.ts";
+export { capture, CommandGraph } from "./runtime/capture.ts";
 export { stockKernel } from "./runtime/registry.ts";
 export { scope } from "./runtime/scope.ts";
+export { LaunchValue } from "./runtime/uniforms.ts";
 export { MomentumSgd, type SgdParameter, type SgdSettings } from "./sgd/sgd.ts";
 
 /** Puts our kernels into tfjs under backend "webgpu"; a second call does nothing. */

@@ -95,7 +95,7 @@ export class TransformerHead {
    *
    * @param key of the dropout masks; undefined = evaluation, no dropout
    */
-  logits(features: tf.Tensor3D, key?: { seed: number; step: number }): tf.Tensor3D {
+  logits(features: tf.Tensor3D, key?: Omit<DropoutKey, "layer">): tf.Tensor3D {
     const [clips, frames, depth] = features.shape;
     const { embedding } = this.#sizes;
     let x = this.#embed.apply(features.reshape([clips * frames, depth]))
@@ -127,7 +127,7 @@ export class TransformerHead {
     return this.#positions.slice([0, 0], [frames, embedding]);
   }
 
-  #block(x: tf.Tensor3D, i: number, key?: { seed: number; step: number }): tf.Tensor3D {
+  #block(x: tf.Tensor3D, i: number, key?: Omit<DropoutKey, "layer">): tf.Tensor3D {
     const [clips, frames, embedding] = x.shape;
     const name = `blocks.${i}`;
     const get = <T extends tf.Tensor>(parameter: string) =>
@@ -151,7 +151,7 @@ export class TransformerHead {
     return y.add(mlp.reshape([clips, frames, embedding]));
   }
 
-  #drop<T extends tf.Tensor>(x: T, layer: number, key?: { seed: number; step: number }): T {
+  #drop<T extends tf.Tensor>(x: T, layer: number, key?: Omit<DropoutKey, "layer">): T {
     if (key === undefined || this.#sizes.dropout === 0) return x;
     const dropoutKey: DropoutKey = { ...key, layer };
     return scope("dropout", () => this.#layers.dropout(x, this.#sizes.dropout, dropoutKey));

@@ -4,6 +4,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
+import type { LaunchValue } from "../kernels/mod.ts";
 import { RnnHead, type RnnSizes } from "./cnn_rnn.ts";
 import { TransformerHead, type TransformerSizes } from "./cnn_transformer.ts";
 import { defaultLayers } from "./layers_default.ts";
@@ -146,7 +147,7 @@ export class TemporalNetwork {
    *
    * @param step of the training run, for dropout; undefined = evaluation
    */
-  logits(features: tf.Tensor3D, step?: number): tf.Tensor3D {
+  logits(features: tf.Tensor3D, step?: number | LaunchValue): tf.Tensor3D {
     return this.#head.logits(features, step === undefined ? undefined : { seed: this.#seed, step });
   }
 

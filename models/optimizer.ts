@@ -4,8 +4,9 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { MomentumSgd, scope } from "../kernels/mod.ts";
+import { type LaunchValue, MomentumSgd, scope } from "../kernels/mod.ts";
 import { submit } from "../kernels/runtime/program.ts";
+import { sharesBuffer } from "../kernels/runtime/tensors.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -55,7 +56,7 @@ export class Sgd {
    * @returns the loss before the update, which the caller disposes
    * @throws {Error} if the loss does not depend on a parameter
    */
-  step(loss: () => tf.Scalar, rate: number): tf.Scalar {
+  step(loss: () => tf.Scalar, rate: number | LaunchValue): tf.Scalar {
     return tf.tidy(() => {
       const variables = this.#trained.map(({ variable }) => variable);
       const { value, grads } = tf.variableGrads(loss, variables);
@@ -68,6 +69,11 @@ export class Sgd {
       submit(); // so that every step begins alike and meets the same buffers
       return value;
     });
+  }
+
+  /** True if another tensor has the buffer of one that is trained: the next step gives that one its own. */
+  get sharesBuffers(): boolean {
+    return this.#trained.some(({ variable }) => sharesBuffer(variable));
   }
 
   /** The largest magnitude of each parameter's gradient, by name; NaN and infinity show. */

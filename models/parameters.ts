@@ -137,6 +137,11 @@ export class Parameters {
       .map(([name, { variable }]) => ({ name, variable }));
   }
 
+  /** Which data each tensor has, in order; another one after `assign`. */
+  dataIds(): object[] {
+    return [...this.#parameters.values()].map(({ variable }) => variable.dataId);
+  }
+
   /** Number of trained values. */
   get count(): number {
     return this.trainable().reduce((sum, { variable }) => sum + variable.size, 0);

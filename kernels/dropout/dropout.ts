@@ -12,6 +12,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
+import { type LaunchValue, numberOf } from "../runtime/uniforms.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import quadSource from "./dropout.wgsl" with { type: "text" };
 import scalarSource from "./dropout_scalar.wgsl" with { type: "text" };
@@ -33,7 +34,7 @@ export interface DropoutKey {
   /** below 2048 */
   readonly layer: number;
   /** below 2^32 */
-  readonly step: number;
+  readonly step: number | LaunchValue;
 }
 
 /** What a shader needs to know of a mask, in the order of its uniforms. */
@@ -41,7 +42,7 @@ export interface DropoutUniforms {
   /** the key's two words: the seed's low word; the layer and the seed's high word */
   readonly seed: number;
   readonly layer: number;
-  readonly step: number;
+  readonly step: number | LaunchValue;
   /** an element is kept if its 32 random bits are at least this: rate 2^32 */
   readonly threshold: number;
   /** of what is kept: 1 / (1 - rate) */
@@ -59,7 +60,7 @@ export function dropoutUniforms(rate: number, { seed, layer, step }: DropoutKey)
     throw new RangeError(`Cannot run dropout: rate is ${rate}; expected at least 0 and less than 1`);
   }
   const limits = { seed: 2 ** 53, layer: MAX_LAYERS, step: 2 ** 32 };
-  for (const [name, value] of Object.entries({ seed, layer, step })) {
+  for (const [name, value] of Object.entries({ seed, layer, step: numberOf(step) })) {
     const limit = limits[name as keyof typeof limits];
     if (!Number.isInteger(value) || value < 0 || value >= limit) {
       throw new RangeError(

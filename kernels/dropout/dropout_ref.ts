@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { numberOf } from "../runtime/uniforms.ts";
 import { type DropoutKey, dropoutUniforms } from "./dropout.ts";
 
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24];
@@ -38,7 +39,7 @@ export function dropoutMaskRef(count: number, rate: number, key: DropoutKey): Fl
   const { seed, layer, step, threshold, scale } = dropoutUniforms(rate, key);
   const mask = new Float32Array(count);
   for (let e = 0; e < count; e += 2) {
-    const [low, high] = threefry2x32Ref([seed, layer], [step, e / 2]);
+    const [low, high] = threefry2x32Ref([seed, layer], [numberOf(step), e / 2]);
     if (low >= threshold) mask[e] = scale.f32;
     if (high >= threshold && e + 1 < count) mask[e + 1] = scale.f32;
   }

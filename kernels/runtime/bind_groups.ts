@@ -28,6 +28,18 @@ function idOf(object: object): number {
   return id;
 }
 
+/** A new bind group of these buffers, binding by binding. */
+export function newBindGroup(
+  device: GPUDevice,
+  layout: GPUBindGroupLayout,
+  resources: readonly GPUBufferBinding[],
+): GPUBindGroup {
+  return device.createBindGroup({
+    layout,
+    entries: resources.map((resource, binding) => ({ binding, resource })),
+  });
+}
+
 /** The bind group of these buffers, binding by binding; one that was made before if there is one. */
 export function bindGroup(
   device: GPUDevice,
@@ -40,10 +52,7 @@ export function bindGroup(
   for (const { buffer, offset = 0, size = "" } of resources) key += ` ${idOf(buffer)},${offset},${size}`;
   let group = known.young.get(key);
   if (group !== undefined) return group;
-  group = known.old.get(key) ?? device.createBindGroup({
-    layout,
-    entries: resources.map((resource, binding) => ({ binding, resource })),
-  });
+  group = known.old.get(key) ?? newBindGroup(device, layout, resources);
   if (known.young.size >= GENERATION) {
     known.old = known.young;
     known.young = new Map();

@@ -9,10 +9,18 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
-import { bindGroup } from "./bind_groups.ts";
+import { bindGroup, newBindGroup } from "./bind_groups.ts";
+import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import { type Dispatch, type Input, inputOf, requireDispatch, WINDOW_BYTES } from "./dispatch.ts";
+import {
+  type Dispatch,
+  type Input,
+  inputOf,
+  requireDispatch,
+  type UniformValue,
+  WINDOW_BYTES,
+} from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
@@ -25,11 +33,10 @@ export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 export interface BackendInternals {
   readonly device: GPUDevice;
   readonly tensorMap: {
+    has(id: object): boolean;
     get(id: object): { resource?: GPUBuffer; values?: unknown; refCount: number; dtype: string };
   };
-  readonly bufferManager: {
-    acquireBuffer(size: number, usage: number, mappedAtCreation?: boolean, reuse?: boolean): GPUBuffer;
-  };
+  readonly bufferManager: BufferPool;
   uploadToGPU(id: object): void;
   makeTensorInfo(shape: number[], dtype: string, values?: Float32Array): TensorInfo;
   incRef(id: object): void;
@@ -47,9 +54,20 @@ export interface BackendInternals {
 /** tfjs's flag: dispatches per submit. */
 const BATCH_FLAG = "WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE";
 
+/** Is told while commands are captured what the commands do not tell; see capture.ts. */
+export interface CaptureSink {
+  /** @returns the buffer of a dispatch's uniforms, with these bytes; `pack` makes them anew */
+  uniforms(bytes: ArrayBuffer, values: Iterable<UniformValue>, pack: () => ArrayBuffer): GPUBuffer;
+  /** a tensor that was there before is written to */
+  written(dataId: object): void;
+  /** a buffer that is never given back */
+  permanent(buffer: GPUBuffer): void;
+}
+
 let current: Dispatch | undefined; // while `run` records it
 let hooked = false;
 let poisoned = false;
+let sink: CaptureSink | undefined;
 
 /** The backend's private side. */
 export function backendInternals(): BackendInternals {
@@ -82,6 +100,7 @@ function fillWindow(
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     scratch.set(binding, buffer = device.createBuffer({ size: WINDOW_BYTES, usage }));
   }
+  sink?.permanent(buffer);
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
   internals.commandEncoder!.copyBufferToBuffer(source, offset, buffer, 0, size);
@@ -122,7 +141,9 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   // All that may throw comes before the first buffer is taken.
   requireDispatch(dispatch, given, device.limits);
   const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
-  const bytes = packUniforms(dispatch.shader.file, uniforms, dispatch.uniforms ?? {});
+  const values = dispatch.uniforms ?? {};
+  const pack = () => packUniforms(dispatch.shader.file, uniforms, values);
+  const bytes = pack();
   const converted = given.map(({ tensor }) =>
     holdsIntegers(internals, tensor) ? toFloats(tensor) : undefined
   );
@@ -133,7 +154,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   for (const { dataId } of [...inputs.map(({ tensor }) => tensor), ...outputs]) internals.uploadToGPU(dataId);
   dispatch.outputs.forEach((output, i) => {
     // tfjs keeps the values of a tensor that was read; an update in place makes them stale.
-    if ("inPlace" in output) internals.tensorMap.get(outputs[i].dataId).values = null;
+    if ("inPlace" in output) valuesChange(outputs[i]);
     else if (poisoned) poison(internals, outputs[i]);
   });
   const bufferOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
@@ -147,9 +168,12 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   );
   internals.ensureCommandEncoderReady();
   if (bytes.byteLength > 0) {
-    resources.push({ buffer: uniformBuffer(device, internals.commandEncoder!, bytes) });
+    const buffer = sink?.uniforms(bytes, Object.values(values), pack) ??
+      uniformBuffer(device, internals.commandEncoder!, bytes);
+    resources.push({ buffer });
   }
-  record(internals, pipeline, bindGroup(device, layout, resources), dispatch);
+  const group = (sink === undefined ? bindGroup : newBindGroup)(device, layout, resources);
+  record(internals, pipeline, group, dispatch);
   debug(2, () => dispatchText(dispatch));
   // A tensor that is disposed before the submit keeps its buffer until then.
   for (const { tensor } of inputs) internals.commandQueueOwnedIds.add(tensor.dataId);
@@ -212,6 +236,12 @@ function poison(internals: BackendInternals, output: TensorInfo): void {
   internals.stagingPendingDisposal.push(source);
 }
 
+/** The device writes to the tensor: what the host knows of it is of before. */
+export function valuesChange({ dataId }: TensorInfo): void {
+  backendInternals().tensorMap.get(dataId).values = null;
+  sink?.written(dataId);
+}
+
 /** Submits what has been recorded. */
 export function submit(): void {
   const internals = backendInternals();
@@ -220,84 +250,93 @@ export function submit(): void {
 }
 
 /**
- * Hands every dispatch and copy to the hook, each dispatch in a pass of its own, until the returned function is
- * called. Submits at its begin and end; between them only `submit` and reads do, so that the device never waits for
- * the host within a submission. Buffers come back at the submit.
+ * Lets `wrap` have every command encoder before anything is recorded into it, until the returned function is called.
+ * Submits at its begin and end.
  *
- * @throws {Error} if there is a hook already
+ * @throws {Error} if somebody has them already
  */
-export function hookCommands(hook: CommandHook): () => void {
-  if (hooked) throw new Error("Cannot hook commands: a timing or counting session runs already");
+function wrapEncoders(wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder): () => void {
+  if (hooked) throw new Error("Cannot watch commands: a timing, counting or capturing session runs already");
   const internals = backendInternals();
   submit();
   hooked = true;
-  const batch = env().get(BATCH_FLAG);
-  env().set(BATCH_FLAG, Infinity);
   // An own method hides the prototype's.
   internals.ensureCommandEncoderReady = () => {
-    if (internals.commandEncoder !== null) return;
-    internals.commandEncoder = hookedEncoder(internals.device.createCommandEncoder(), hook, () => current);
+    internals.commandEncoder ??= wrap(internals.device.createCommandEncoder());
   };
   let over = false;
   return () => {
     if (over) return;
     over = true;
     submit();
-    env().set(BATCH_FLAG, batch);
     delete (internals as Partial<BackendInternals>).ensureCommandEncoderReady;
     hooked = false;
   };
 }
 
-/** A part of one tensor that becomes a part of another; offsets and size in bytes, multiples of 4. */
-export interface TensorCopy {
-  readonly from: TensorInfo;
-  readonly fromOffset: number;
-  readonly to: TensorInfo;
-  readonly toOffset: number;
-  readonly size: number;
+/**
+ * Hands every dispatch and copy to the hook, each dispatch in a pass of its own, until the returned function is
+ * called. Submits at its begin and end; between them only `submit` and reads do, so that the device never waits for
+ * the host within a submission. Buffers come back at the submit.
+ *
+ * @throws {Error} if commands are hooked or captured already
+ */
+export function hookCommands(hook: CommandHook): () => void {
+  const unwrap = wrapEncoders((encoder) => hookedEncoder(encoder, hook, () => current));
+  const batch = env().get(BATCH_FLAG);
+  env().set(BATCH_FLAG, Infinity);
+  return () => {
+    unwrap();
+    env().set(BATCH_FLAG, batch);
+  };
 }
 
-/** Records copies between tensors, which are no dispatches. */
-export function copyTensors(copies: readonly TensorCopy[]): void {
+/** True unless commands are hooked or captured, or outputs poisoned. */
+export function canCapture(): boolean {
+  return !hooked && !poisoned;
+}
+
+/**
+ * Runs a body that only records, with its command encoders wrapped; see capture.ts, its one caller.
+ *
+ * @throws {Error} if commands are hooked or captured already; if a tensor's values come from the host
+ */
+export function withCapture<T>(
+  given: CaptureSink,
+  wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder,
+  body: () => T,
+): T {
   const internals = backendInternals();
-  for (const { from, fromOffset, to, toOffset, size } of copies) {
-    for (const { dataId } of [from, to]) internals.uploadToGPU(dataId);
-    const [source, target] = [from, to].map(({ dataId }) => internals.tensorMap.get(dataId));
-    target.values = null; // stale
-    internals.ensureCommandEncoderReady();
-    internals.endComputePassEncoder();
-    internals.commandEncoder!.copyBufferToBuffer(
-      source.resource!,
-      fromOffset,
-      target.resource!,
-      toOffset,
-      size,
-    );
-    for (const { dataId } of [from, to]) internals.commandQueueOwnedIds.add(dataId);
+  const unwrap = wrapEncoders(wrap);
+  const upload = internals.uploadToGPU;
+  internals.uploadToGPU = (id) => {
+    const { resource, values } = internals.tensorMap.get(id);
+    if (!resource && values) {
+      throw new Error(
+        `Cannot capture commands: ${
+          (values as ArrayLike<number>).length
+        } values of a tensor come from the host; ` +
+          "expected a tensor that was on the device before",
+      );
+    }
+    upload.call(internals, id);
+  };
+  sink = given;
+  try {
+    const value = body();
+    submit();
+    return value;
+  } finally {
+    sink = undefined;
+    delete (internals as Partial<BackendInternals>).uploadToGPU;
+    unwrap();
   }
-}
-
-/** A new tensor whose values are not set. */
-export function emptyTensor(shape: number[]): TensorInfo {
-  return backendInternals().makeTensorInfo(shape, "float32");
-}
-
-/** True if another tensor has the same buffer, so that an update in place would change it too. */
-export function sharesBuffer({ dataId }: TensorInfo): boolean {
-  return backendInternals().tensorMap.get(dataId).refCount > 1;
 }
 
 /** A tensor in another shape on the same buffer; the caller owns one more reference. */
 export function reshapeInfo(tensor: TensorInfo, shape: number[]): TensorInfo {
   backendInternals().incRef(tensor.dataId);
   return { dataId: tensor.dataId, shape, dtype: tensor.dtype };
-}
-
-/** A tensor's values where the host has them, as it does of a tensor that it made or read; never a readback. */
-export function hostValues(tensor: TensorInfo): ArrayLike<number> | undefined {
-  const { values } = backendInternals().tensorMap.get(tensor.dataId);
-  return (values ?? undefined) as ArrayLike<number> | undefined;
 }
 
 /** Gives an intermediate tensor back; its buffer lives until the commands that use it are submitted. */

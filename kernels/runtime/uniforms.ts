@@ -6,8 +6,18 @@
  * @module
  */
 
+/** A number that each launch of captured commands reads anew (capture.ts); a dispatch reads it once. */
+export class LaunchValue {
+  constructor(public value: number) {}
+}
+
+/** The number as it is now. */
+export function numberOf(value: number | LaunchValue): number {
+  return value instanceof LaunchValue ? value.value : value;
+}
+
 /** A value of the uniform struct; its type is the struct's. `{ f32 }` says that it is meant as a float. */
-export type UniformValue = number | { readonly f32: number };
+export type UniformValue = number | { readonly f32: number } | LaunchValue;
 
 /** A member of the uniform struct. */
 export interface UniformMember {
@@ -61,7 +71,8 @@ export function packUniforms(
   const bytes = new ArrayBuffer(Math.ceil(members.length / 4) * 16);
   const view = new DataView(bytes);
   members.forEach(({ name, type }, i) => {
-    const given = values[name];
+    const value = values[name];
+    const given = value instanceof LaunchValue ? value.value : value;
     const wanted = type === "u32" ? "a u32" : `an ${type}`;
     if (given === undefined) throw new TypeError(wrong(name, "missing", wanted));
     if (type === "f32") {

@@ -10,16 +10,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import {
-  backendInternals,
-  copyTensors,
-  currentTraits,
-  emptyTensor,
-  foldWorkgroups,
-  run,
-  sharesBuffer,
-  type TensorCopy,
-} from "../runtime/program.ts";
+import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
+import { copyTensors, emptyTensor, sharesBuffer, type TensorCopy } from "../runtime/tensors.ts";
+import { LaunchValue } from "../runtime/uniforms.ts";
 import { type Layout, layOut } from "./layout.ts";
 import normSource from "./sgd_norm.wgsl" with { type: "text" };
 import updateSource from "./sgd_update.wgsl" with { type: "text" };
@@ -152,7 +145,7 @@ export class MomentumSgd {
   update(
     weights: readonly tf.Variable[],
     gradients: readonly TensorInfo[],
-    rate: number,
+    rate: number | LaunchValue,
     loss?: TensorInfo,
   ): void {
     this.#requireShapes("weight", weights);
@@ -172,7 +165,7 @@ export class MomentumSgd {
     }));
   }
 
-  #dispatch(rate: number, loss: TensorInfo | undefined): void {
+  #dispatch(rate: number | LaunchValue, loss: TensorInfo | undefined): void {
     const { lanes, block, blocksEach, normLanes, chunks } = this.#tile;
     const { momentum, clipNorm } = this.#settings;
     if (clipNorm !== undefined) {
@@ -204,7 +197,7 @@ export class MomentumSgd {
           blocks,
           blocks_each: blocksEach,
           parts: this.#partialSums.size / 4,
-          rate: { f32: rate },
+          rate: rate instanceof LaunchValue ? rate : { f32: rate },
           momentum: { f32: momentum },
           clip_norm: { f32: clipNorm ?? 0 },
         },

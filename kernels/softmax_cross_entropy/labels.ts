@@ -4,7 +4,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import { hostValues } from "../runtime/program.ts";
+import { hostValues } from "../runtime/tensors.ts";
 
 /** The label of a row, or of an entry, that does not count. */
 export const IGNORED = -1;

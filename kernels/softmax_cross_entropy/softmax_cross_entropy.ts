@@ -6,7 +6,8 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { currentTraits, hostValues, release, run } from "../runtime/program.ts";
+import { currentTraits, release, run } from "../runtime/program.ts";
+import { hostValues } from "../runtime/tensors.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import { chooseRowTile, MAX_ITERATIONS, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";

@@ -10,13 +10,16 @@ import { epochOrder } from "../../data/loader.ts";
 import { RandomStream } from "../../data/random.ts";
 import { scope } from "../../kernels/mod.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
+import type { Batch, Inputs } from "../../models/training_step.ts";
 import { allLabels } from "./frames.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** A loss over the labelled rows of a batch, with its tensors. */
 export interface Objective {
-  /** logits [M, classes], labels [M, labelWidth], -1 = ignored -> mean loss */
-  loss(logits: tf.Tensor2D, labels: Int32Array): tf.Scalar;
+  /** labels [M, labelWidth], -1 = ignored, as inputs of a step */
+  inputs(labels: Int32Array): Batch<string>;
+  /** logits [M, classes], labels as inputs -> mean loss */
+  loss(logits: tf.Tensor2D, labels: Inputs<string>): tf.Scalar;
   /** Frees the class weights. */
   dispose(): void;
 }
@@ -56,16 +59,19 @@ export function createObjective(dataset: Dataset, { loss }: Recipe): Objective {
     inverse ? tf.tensor1d(inverseWeights(values, classes, kind)) : undefined;
   switch (dataset.labelSet) {
     case "action_units":
-      return unitLoss(weigh(labels, dataset.classNames.length, "units"));
+      return unitLoss(dataset.classNames.length, weigh(labels, dataset.classNames.length, "units"));
     case "joint": {
       const { expressions, units } = splitJointLabels(labels);
       const first = classLoss(weigh(expressions, EXPRESSIONS.length, "class"), loss);
-      const second = unitLoss(weigh(units, ACTION_UNITS.length, "units"));
+      const second = unitLoss(ACTION_UNITS.length, weigh(units, ACTION_UNITS.length, "units"));
       return {
+        inputs(batch) {
+          const parts = splitJointLabels(batch);
+          return { ...first.inputs(parts.expressions), ...second.inputs(parts.units) };
+        },
         loss(logits, batch) {
           const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
-          const parts = splitJointLabels(batch);
-          return first.loss(a, parts.expressions).add(second.loss(b, parts.units));
+          return first.loss(a, batch).add(second.loss(b, batch));
         },
         dispose() {
           first.dispose();
@@ -84,24 +90,20 @@ function classLoss(
 ): Objective {
   const options = { classWeights, labelSmoothing, focalGamma: focal };
   return {
-    loss: (logits, labels) =>
-      scope(
-        "loss",
-        () => defaultLayers.softmaxCrossEntropy(logits, tf.tensor1d(labels, "int32"), options),
-      ),
+    inputs: (labels) => ({ classes: { values: labels, shape: [labels.length] } }),
+    loss: (logits, { classes }) =>
+      scope("loss", () => defaultLayers.softmaxCrossEntropy(logits, classes as tf.Tensor1D, options)),
     dispose: () => classWeights?.dispose(),
   };
 }
 
-function unitLoss(positiveWeights: tf.Tensor1D | undefined): Objective {
+function unitLoss(count: number, positiveWeights: tf.Tensor1D | undefined): Objective {
   return {
-    loss: (logits, labels) =>
+    inputs: (labels) => ({ units: { values: labels, shape: [labels.length / count, count] } }),
+    loss: (logits, { units }) =>
       scope(
         "loss",
-        () =>
-          defaultLayers.sigmoidCrossEntropy(logits, tf.tensor2d(labels, logits.shape, "int32"), {
-            positiveWeights,
-          }),
+        () => defaultLayers.sigmoidCrossEntropy(logits, units as tf.Tensor2D, { positiveWeights }),
       ),
     dispose: () => positiveWeights?.dispose(),
   };

@@ -4,12 +4,13 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
+import type * as tf from "@tensorflow/tfjs";
 import { imagePath, WindowIndex, windowLabels } from "../../data/aff_wild2/mod.ts";
 import type { Dataset } from "../../data/aff_wild2/types.ts";
 import { type Batch, loadBatches, type SampleSource } from "../../data/loader.ts";
 import { type FrameNetwork, isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
+import { type Batch as StepBatch, TrainingStep } from "../../models/training_step.ts";
 import { computeFeatures, type FeatureStore } from "./features.ts";
 import { type FrameOptions, frameSamples } from "./frames.ts";
 import { predictImages, predictWindows, scoreFrames } from "./inference.ts";
@@ -48,19 +49,26 @@ export function frameRun(
   const samples = frameSamples(train);
   const { size } = options;
   const imageRun = { samples, recipe, seed, options, steps: stepsPerEpoch(samples.count, recipe) };
+  const trained = new TrainingStep<string>(
+    network.parameters,
+    optimizer,
+    ({ images, ...labels }) =>
+      objective.loss(network.logits(images as tf.Tensor4D, { training: true }), labels),
+  );
   return {
     recipe,
     optimizer,
     stepsPerEpoch: imageRun.steps,
     steps: (epoch, firstStep) =>
-      imageSteps(imageRun, optimizer, epoch, firstStep, (batch) => {
-        const images = tf.tensor4d(batch.images, [batch.count, size, size, 3]);
-        return objective.loss(network.logits(images, { training: true }), batch.labels);
-      }),
+      imageSteps(imageRun, trained, epoch, firstStep, ({ images, labels, count }) => ({
+        images: { values: images, shape: [count, size, size, 3] },
+        ...objective.inputs(labels),
+      })),
     async validate() {
       return validationOf(await predictImages(network, validation, options), validation);
     },
     dispose() {
+      trained.release();
       optimizer.dispose();
       objective.dispose();
     },
@@ -81,23 +89,31 @@ export function finetuneRun(
   const { size } = options;
   const { window } = recipe;
   const imageRun = { samples, recipe, seed, options, steps: stepsPerEpoch(samples.count, recipe) };
+  const trained = new TrainingStep<string>(
+    network.parameters,
+    optimizer,
+    ({ images, ...labels }, number) => {
+      const frames = images.shape[0]; // B * T
+      const features = network.backbone.features(images as tf.Tensor4D, { training: true }); // [B * T, D]
+      const logits = network.logits(features.reshape([frames / window, window, -1]), number); // [B, T, classes]
+      return objective.loss(logits.reshape([frames, -1]), labels);
+    },
+  );
   return {
     recipe,
     optimizer,
     stepsPerEpoch: imageRun.steps,
     steps: (epoch, firstStep) =>
-      imageSteps(imageRun, optimizer, epoch, firstStep, (batch, step) => {
-        const frames = batch.count * window;
-        const images = tf.tensor4d(batch.images, [frames, size, size, 3]); // [B * T, H, W, 3]
-        const features = network.backbone.features(images, { training: true }); // [B * T, D]
-        const logits = network.logits(features.reshape([batch.count, window, -1]), step); // [B, T, classes]
-        return objective.loss(logits.reshape([frames, -1]), batch.labels);
-      }),
+      imageSteps(imageRun, trained, epoch, firstStep, ({ images, labels, count }) => ({
+        images: { values: images, shape: [count * window, size, size, 3] },
+        ...objective.inputs(labels),
+      })),
     async validate() {
       const features = await computeFeatures(network, validation, options); // the backbone changed: nothing to keep
       return validationOf(await predictWindows(network, validation, features, window), validation);
     },
     dispose() {
+      trained.release();
       optimizer.dispose();
       objective.dispose();
     },
@@ -116,26 +132,30 @@ interface ImageRun {
 /** The steps of an epoch on batches of images. */
 async function* imageSteps(
   { samples, recipe, seed, options, steps }: ImageRun,
-  optimizer: Sgd,
+  trained: TrainingStep<string>,
   epoch: number,
   firstStep: number,
-  lossOf: (batch: Batch, step: number) => tf.Scalar,
+  inputsOf: (batch: Batch) => StepBatch<string>,
 ): AsyncGenerator<StepInput> {
   const { batchSize } = recipe;
   const order = sampleOrder(samples.count, (i) => middleLabel(samples.get(i).labels), recipe, seed, epoch)
     .subarray(firstStep * batchSize, steps * batchSize);
   const augmentation = recipe.augmentation ?? undefined;
   let step = epoch * steps + firstStep;
-  for await (
-    const batch of loadBatches(samples, order, { ...options, batchSize, augmentation, seed, epoch })
-  ) {
-    const number = step++;
-    const loss = () => lossOf(batch, number);
-    yield {
-      run: (rate) => optimizer.step(loss, rate),
-      describe: () => describeFrames(batch.indices, (i) => samples.get(i)),
-      largestGradients: () => optimizer.largestGradients(loss),
-    };
+  try {
+    for await (
+      const batch of loadBatches(samples, order, { ...options, batchSize, augmentation, seed, epoch })
+    ) {
+      const number = step++;
+      const inputs = inputsOf(batch);
+      yield {
+        run: (rate) => trained.run(inputs, number, rate),
+        describe: () => describeFrames(batch.indices, (i) => samples.get(i)),
+        largestGradients: () => trained.largestGradients(inputs, number),
+      };
+    }
+  } finally {
+    trained.release(); // validation needs the memory
   }
 }
 
@@ -171,6 +191,14 @@ export function temporalRun(
   const { batchSize, window } = recipe;
   const steps = stepsPerEpoch(windows.count, recipe);
   const labelCount = window * train.labelWidth;
+  const trained = new TrainingStep<string>(
+    network.parameters,
+    optimizer,
+    ({ features, ...labels }, step) => {
+      const logits = network.logits(features as tf.Tensor3D, step); // [B, T, classes]
+      return objective.loss(logits.reshape([logits.shape[0] * window, -1]), labels);
+    },
+  );
 
   async function toStep(indices: Int32Array, stepNumber: number): Promise<StepInput> {
     const rows = new Int32Array(indices.length * window);
@@ -186,15 +214,14 @@ export function temporalRun(
       labels.set(windowLabels(track, { frames, valid: counted }), b * labelCount);
     });
     const values = await features.train.gather(rows);
-    const loss = () => {
-      const x = tf.tensor3d(values, [indices.length, window, features.train.width]);
-      const logits = network.logits(x, stepNumber); // [B, T, classes]
-      return objective.loss(logits.reshape([indices.length * window, -1]), labels);
+    const inputs = {
+      features: { values, shape: [indices.length, window, features.train.width] },
+      ...objective.inputs(labels),
     };
     return {
-      run: (rate) => optimizer.step(loss, rate),
+      run: (rate) => trained.run(inputs, stepNumber, rate),
       describe: () => describeFrames(indices, (w) => windows.get(w)),
-      largestGradients: () => optimizer.largestGradients(loss),
+      largestGradients: () => trained.largestGradients(inputs, stepNumber),
     };
   }
 
@@ -208,14 +235,19 @@ export function temporalRun(
         return middleLabel(windowLabels(found.track, found));
       };
       const order = sampleOrder(windows.count, classOf, recipe, seed, epoch);
-      for (let step = firstStep; step < steps; step++) {
-        yield await toStep(order.slice(step * batchSize, (step + 1) * batchSize), epoch * steps + step);
+      try {
+        for (let step = firstStep; step < steps; step++) {
+          yield await toStep(order.slice(step * batchSize, (step + 1) * batchSize), epoch * steps + step);
+        }
+      } finally {
+        trained.release();
       }
     },
     async validate() {
       return validationOf(await predictWindows(network, validation, features.validation, window), validation);
     },
     dispose() {
+      trained.release();
       optimizer.dispose();
       objective.dispose();
     },

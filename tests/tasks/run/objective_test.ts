@@ -53,7 +53,11 @@ Deno.test("the objective weighs classes, smooths and focuses as its definition s
     loss: { classWeights: "inverse", labelSmoothing: 0, focal: 2 },
   } as const;
   const objective = createObjective(dataset, recipe);
-  const loss = tf.tidy(() => objective.loss(tf.tensor2d([[1, 0], [0, 2]]), Int32Array.of(0, 1)));
+  const { classes } = objective.inputs(Int32Array.of(0, 1));
+  assertEquals(classes, { values: Int32Array.of(0, 1), shape: [2] });
+  const loss = tf.tidy(() =>
+    objective.loss(tf.tensor2d([[1, 0], [0, 2]]), { classes: tf.tensor1d([0, 1], "int32") })
+  );
   const p = [1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(-2))];
   const w = [2 / 3, 2];
   const expected = p.reduce((sum, value, i) => sum - w[i] * (1 - value) ** 2 * Math.log(value), 0) /

@@ -1,0 +1,246 @@
+/**
+ * Commands that are captured once and launched again and again, as CUDA graphs are: what a training step costs the host
+ * is then to encode them, without TensorFlow.js, its tape, and our own planning.
+ *
+ * A graph has buffers of its own (the pool's arena), so nobody else writes to what it keeps from one command to the
+ * next. What it shares with the world: tensors that were there before (weights, inputs), which must stay on their
+ * buffers, its output, and the numbers that are given as `LaunchValue`.
+ *
+ * Measured on lavapipe 22.3, milliseconds of the host's CPU a training step, one by one against launched: the small
+ * ResNet50 22 and 3.6, the CNN-Transformer 5.8 and 0.8, the CNN-RNN 3.9 and 0.4.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import type { Arena } from "./buffer_pool.ts";
+import { backendInternals, canCapture, submit, withCapture } from "./program.ts";
+import { copyTensors, emptyTensor } from "./tensors.ts";
+import { LaunchValue } from "./uniforms.ts";
+
+/** Dispatches of a submission: the device begins with the first ones while the host encodes the others. */
+const BATCH = 200;
+
+type Command =
+  | {
+    readonly pipeline: GPUComputePipeline;
+    readonly group: GPUBindGroup;
+    readonly workgroups: readonly [number, number?, number?];
+  }
+  | { readonly copy: readonly [GPUBuffer, number, GPUBuffer, number, number] };
+
+/** Uniforms that are written before each launch. */
+interface VaryingUniforms {
+  readonly buffer: GPUBuffer;
+  pack(): ArrayBuffer;
+}
+
+/** What `capture` has found. */
+interface Captured {
+  readonly commands: readonly Command[];
+  readonly varying: readonly VaryingUniforms[];
+  /** of uniforms, the graph's own */
+  readonly uniforms: readonly GPUBuffer[];
+  /** buffers of tensors that were there before, and which use of each this is */
+  readonly shared: ReadonlyMap<GPUBuffer, number>;
+  /** tensors that are written to and outlive a launch */
+  readonly written: readonly object[];
+  readonly arena: Arena;
+}
+
+/** Captured commands. */
+export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
+  readonly #captured: Captured;
+  readonly #output: T;
+
+  constructor(captured: Captured, output: T) {
+    this.#captured = captured;
+    this.#output = output;
+  }
+
+  /** Dispatches of a launch. */
+  get dispatches(): number {
+    return this.#captured.commands.filter((command) => "group" in command).length;
+  }
+
+  /** False once a tensor that it shares with the world has given up its buffer. */
+  get valid(): boolean {
+    const { bufferManager } = backendInternals();
+    return [...this.#captured.shared].every(([buffer, use]) => bufferManager.useOf(buffer) === use);
+  }
+
+  /**
+   * Submits the commands, with the launch values as they are now.
+   *
+   * @throws {Error} if it is not valid
+   */
+  launch(): void {
+    if (!this.valid) {
+      throw new Error("Cannot launch captured commands: a tensor that they use is gone; capture them again");
+    }
+    submit();
+    const { commands, varying, written } = this.#captured;
+    const { device, tensorMap } = backendInternals();
+    for (const { buffer, pack } of varying) device.queue.writeBuffer(buffer, 0, pack());
+    submitCommands(device, commands);
+    for (const id of written) if (tensorMap.has(id)) tensorMap.get(id).values = null;
+  }
+
+  /** What the last launch has computed, or the capture; a copy, which the caller disposes. */
+  output(): T {
+    const { shape, size } = this.#output;
+    const copy = emptyTensor(shape);
+    copyTensors([{ from: this.#output, fromOffset: 0, to: copy, toOffset: 0, size: 4 * size }]);
+    return tf.engine().makeTensorFromTensorInfo(copy) as T;
+  }
+
+  /** Frees its buffers, once the launches are done. */
+  dispose(): void {
+    submit();
+    this.#output.dispose();
+    backendInternals().bufferManager.giveUp(this.#captured.arena);
+    this.#captured.uniforms.forEach((buffer) => buffer.destroy());
+  }
+}
+
+function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
+  let encoder = device.createCommandEncoder();
+  let pass: GPUComputePassEncoder | undefined;
+  let dispatches = 0;
+  const endPass = () => {
+    pass?.end();
+    pass = undefined;
+  };
+  for (const command of commands) {
+    if ("copy" in command) {
+      endPass();
+      encoder.copyBufferToBuffer(...command.copy);
+      continue;
+    }
+    pass ??= encoder.beginComputePass();
+    pass.setPipeline(command.pipeline);
+    pass.setBindGroup(0, command.group);
+    pass.dispatchWorkgroups(...command.workgroups);
+    if (++dispatches % BATCH > 0) continue;
+    endPass();
+    device.queue.submit([encoder.finish()]);
+    encoder = device.createCommandEncoder();
+  }
+  endPass();
+  device.queue.submit([encoder.finish()]);
+}
+
+/** The encoder, which tells its dispatches and copies. */
+function tellingEncoder(encoder: GPUCommandEncoder, tell: (command: Command) => void): GPUCommandEncoder {
+  const begin = encoder.beginComputePass.bind(encoder);
+  const copyBuffer = encoder.copyBufferToBuffer.bind(encoder) as (...copy: unknown[]) => void;
+  return Object.assign(encoder, {
+    beginComputePass() {
+      const pass = begin();
+      let pipeline: GPUComputePipeline;
+      let group: GPUBindGroup;
+      return {
+        setPipeline(given: GPUComputePipeline) {
+          pass.setPipeline(pipeline = given);
+        },
+        setBindGroup(index: number, given: GPUBindGroup) {
+          pass.setBindGroup(index, group = given);
+        },
+        dispatchWorkgroups(...workgroups: [number, number?, number?]) {
+          pass.dispatchWorkgroups(...workgroups);
+          tell({ pipeline, group, workgroups });
+        },
+        end: () => pass.end(),
+      };
+    },
+    copyBufferToBuffer(...copy: [GPUBuffer, number, GPUBuffer, number, number]) {
+      copyBuffer(...copy);
+      tell({ copy });
+    },
+  }) as unknown as GPUCommandEncoder;
+}
+
+/** The buffers that a group made while `body` runs has. */
+function withGroups<T>(device: GPUDevice, body: (buffersOf: Map<GPUBindGroup, GPUBuffer[]>) => T): T {
+  const buffersOf = new Map<GPUBindGroup, GPUBuffer[]>();
+  const create = device.createBindGroup;
+  device.createBindGroup = (descriptor) => {
+    const group = create.call(device, descriptor);
+    const buffers = [...descriptor.entries].map(({ resource }) => (resource as GPUBufferBinding).buffer);
+    buffersOf.set(group, buffers);
+    return group;
+  };
+  try {
+    return body(buffersOf);
+  } finally {
+    delete (device as Partial<GPUDevice>).createBindGroup; // an own method hid the prototype's
+  }
+}
+
+/**
+ * Runs a body once and keeps its commands. It must record the same commands whenever it runs, but for launch values;
+ * read nothing; take no values from the host, so that what it needs must have been on the device before; and leave
+ * behind nothing that is new but its result.
+ *
+ * @param body returns one tensor
+ * @throws {Error} if a tensor's values come from the host, or one that was there before is gone when the body ends; if
+ * commands are hooked or captured already, or outputs are poisoned
+ */
+export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
+  if (!canCapture()) {
+    throw new Error("Cannot capture commands: they are hooked or captured, or outputs are poisoned");
+  }
+  const { device, bufferManager, tensorMap } = backendInternals();
+  submit();
+  const commands: Command[] = [];
+  const varying: VaryingUniforms[] = [];
+  const uniforms: GPUBuffer[] = [];
+  const permanent = new Set<GPUBuffer>();
+  const shared = new Map<GPUBuffer, number>();
+  const written = new Set<object>();
+  const sink = {
+    uniforms(bytes: ArrayBuffer, values: Iterable<unknown>, pack: () => ArrayBuffer) {
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      const buffer = device.createBuffer({ size: bytes.byteLength, usage });
+      device.queue.writeBuffer(buffer, 0, bytes);
+      uniforms.push(buffer);
+      permanent.add(buffer);
+      if ([...values].some((value) => value instanceof LaunchValue)) varying.push({ buffer, pack });
+      return buffer;
+    },
+    written: (id: object) => written.add(id),
+    permanent: (buffer: GPUBuffer) => permanent.add(buffer),
+  };
+  const share = (buffer: GPUBuffer) => {
+    if (permanent.has(buffer) || bufferManager.inArena(buffer) || shared.has(buffer)) return;
+    const use = bufferManager.useOf(buffer);
+    if (use === undefined) throw new Error("Cannot capture commands: a buffer is not TensorFlow.js's");
+    shared.set(buffer, use);
+  };
+  bufferManager.openArena();
+  let arena: Arena | undefined;
+  try {
+    const output = withGroups(device, (buffersOf) => {
+      const tell = (command: Command) => {
+        commands.push(command);
+        ("copy" in command ? [command.copy[0], command.copy[2]] : buffersOf.get(command.group)!).forEach(
+          share,
+        );
+      };
+      return withCapture(sink, (encoder) => tellingEncoder(encoder, tell), () => tf.keep(body()));
+    });
+    arena = bufferManager.closeArena();
+    const kept = [...written].filter((id) => tensorMap.has(id));
+    const graph = new CommandGraph({ commands, varying, uniforms, shared, written: kept, arena }, output);
+    if (!graph.valid) {
+      graph.dispose();
+      throw new Error("Cannot capture commands: a tensor that was there before is gone when they end");
+    }
+    return graph;
+  } catch (error) {
+    if (arena === undefined) {
+      bufferManager.giveUp(bufferManager.closeArena());
+      uniforms.forEach((buffer) => buffer.destroy());
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,216 @@
+import * as tf from "@tensorflow/tfjs";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { capture } from "../../../kernels/runtime/capture.ts";
+import { initializeDevice } from "../../../kernels/runtime/device.ts";
+import {
+  backendInternals,
+  canCapture,
+  foldWorkgroups,
+  hookCommands,
+  run,
+  submit,
+  withPoisonedOutputs,
+} from "../../../kernels/runtime/program.ts";
+import { writeTensor } from "../../../kernels/runtime/tensors.ts";
+import { LaunchValue } from "../../../kernels/runtime/uniforms.ts";
+import severalSource from "./shaders/several.wgsl" with { type: "text" };
+
+await initializeDevice();
+
+const SEVERAL = { file: "shaders/several.wgsl", source: severalSource };
+
+/** A tensor on the device. */
+function onDevice(values: number[]): tf.Tensor1D {
+  const tensor = tf.tensor1d(values);
+  backendInternals().uploadToGPU(tensor.dataId);
+  return tensor;
+}
+
+/** scale (a + b) + shift, ours */
+function sumOf(a: tf.Tensor, b: tf.Tensor, scale: number | LaunchValue, shift = 0): tf.Tensor1D {
+  const count = a.shape[0]!;
+  const workgroups = foldWorkgroups(Math.ceil(count / 8));
+  const outputs = run({
+    shader: SEVERAL,
+    inputs: [a, b],
+    outputs: [{ shape: [count] }, { shape: [count], dtype: "int32" }],
+    uniforms: { row: 8 * workgroups[0], a_first: 0, shift, scale, count },
+    workgroups,
+  });
+  const [sum, indices] = outputs.map((info) => tf.engine().makeTensorFromTensorInfo(info));
+  indices.dispose();
+  return sum as tf.Tensor1D;
+}
+
+async function read(tensor: tf.Tensor): Promise<number[]> {
+  const values = [...await tensor.data()];
+  tensor.dispose();
+  return values;
+}
+
+/** Takes and fills as many buffers as it can find. */
+function disturb(size: number): void {
+  tf.tidy(() => {
+    for (let i = 0; i < 20; i++) tf.fill([size], 1000 + i).mul(2);
+  });
+  submit();
+}
+
+function buffersInUse(): number {
+  submit();
+  return backendInternals().bufferManager.getNumUsedBuffers();
+}
+
+Deno.test("captured commands, ours and tfjs's own, run again on other inputs and launch values", async () => {
+  const before = buffersInUse();
+  const [x, y] = [onDevice([1, 2, 3]), onDevice([10, 20, 30])];
+  const scale = new LaunchValue(2);
+  // ((x + y) scale + 1)^2, then + x
+  const graph = capture(() =>
+    tf.tidy(() => sumOf(sumOf(x, y, scale, 1).square(), x, new LaunchValue(1)) as tf.Tensor)
+  );
+  const expected = (xs: number[], ys: number[], factor: number) =>
+    xs.map((value, i) => ((value + ys[i]) * factor + 1) ** 2 + value);
+  assertEquals(await read(graph.output()), expected([1, 2, 3], [10, 20, 30], 2));
+  for (const factor of [2, -3, 0.5]) {
+    disturb(3);
+    scale.value = factor;
+    const values = [factor, 7, -1];
+    writeTensor(x, Float32Array.from(values));
+    graph.launch();
+    disturb(3);
+    assertEquals(await read(graph.output()), expected(values, [10, 20, 30], factor));
+    assertEquals([...await x.data()], values); // not what the host knew of it before
+  }
+  assertEquals(graph.dispatches, 3);
+  graph.dispose();
+  tf.dispose([x, y]);
+  assertEquals(buffersInUse(), before);
+});
+
+Deno.test("a launch leaves alone what others hold, and they leave it alone", async () => {
+  const x = onDevice([1, 2, 3, 4, 5]);
+  const graph = capture(() => tf.tidy(() => x.mul(x).add(x).sub(x)));
+  // Of the sizes of what the graph computes in between.
+  const others = Array.from({ length: 10 }, (_, i) => tf.fill([5], i));
+  graph.launch();
+  for (const [i, other] of others.entries()) assertEquals(await read(other), new Array(5).fill(i));
+  graph.launch();
+  assertEquals(await read(graph.output()), [1, 4, 9, 16, 25]);
+  graph.dispose();
+  x.dispose();
+});
+
+Deno.test("an update in place goes on from launch to launch", async () => {
+  const x = onDevice([1, 2]);
+  const total = onDevice([0, 0]);
+  const graph = capture(() => {
+    tf.tidy(() => {
+      const sum = total.add(x);
+      const { tensorMap, commandEncoder } = backendInternals();
+      backendInternals().endComputePassEncoder();
+      const [from, to] = [sum, total].map(({ dataId }) => tensorMap.get(dataId).resource!);
+      commandEncoder!.copyBufferToBuffer(from, 0, to, 0, 8);
+    });
+    return total.clone().square();
+  });
+  for (let launch = 0; launch < 3; launch++) graph.launch();
+  assertEquals(await read(graph.output()), [16, 64]);
+  graph.dispose();
+  tf.dispose([x, total]);
+});
+
+Deno.test("more dispatches than a submission takes", async () => {
+  const x = onDevice([0, 1]);
+  const one = onDevice([1, 1]);
+  const graph = capture(() =>
+    tf.tidy(() => {
+      let y: tf.Tensor1D = x;
+      for (let i = 0; i < 450; i++) y = y.add(one);
+      return y;
+    })
+  );
+  assertEquals(graph.dispatches, 450);
+  writeTensor(x, Float32Array.of(5, -450));
+  graph.launch();
+  assertEquals(await read(graph.output()), [455, 0]);
+  graph.dispose();
+  tf.dispose([x, one]);
+});
+
+Deno.test("values from the host, and tensors that are gone, are refused; what was taken comes back", async () => {
+  const before = buffersInUse();
+  const x = onDevice([1, 2, 3]);
+  assertThrows(
+    () => capture(() => tf.tidy(() => x.add(tf.tensor1d([4, 5, 6])))),
+    Error,
+    "3 values of a tensor come from the host; expected a tensor that was on the device before",
+  );
+  const gone = onDevice([7, 8, 9]);
+  assertThrows(
+    () =>
+      capture(() => {
+        const y = x.add(gone);
+        gone.dispose();
+        return y;
+      }),
+    Error,
+    "a tensor that was there before is gone when they end",
+  );
+  assertThrows(
+    () =>
+      capture(() => {
+        throw new RangeError("of the body");
+      }),
+    RangeError,
+    "of the body",
+  );
+  assertEquals(await read(tf.tidy(() => x.add(tf.tensor1d([4, 5, 6])))), [5, 7, 9]); // as ever
+  x.dispose();
+  assert(canCapture());
+  assertEquals(buffersInUse() - before, 1); // tfjs's output of the first body's sum, which nobody can dispose
+});
+
+Deno.test("a graph whose tensor has another buffer is not launched", () => {
+  const x = onDevice([1, 2, 3]);
+  const graph = capture(() => x.square());
+  assert(graph.valid);
+  x.dispose();
+  submit();
+  assert(!graph.valid);
+  assertThrows(
+    () => graph.launch(),
+    Error,
+    "Cannot launch captured commands: a tensor that they use is gone",
+  );
+  const another = onDevice([4, 5, 6]); // on the same buffer
+  const { tensorMap } = backendInternals();
+  assert(tensorMap.get(another.dataId).resource !== undefined);
+  assert(!graph.valid);
+  graph.dispose();
+  another.dispose();
+});
+
+Deno.test("nothing is captured while commands are hooked, captured, or outputs poisoned", () => {
+  assert(canCapture());
+  const x = onDevice([1]);
+  const unhook = hookCommands({
+    onDispatch: (_name, _dispatch, record) => record(),
+    onCopy: (_bytes, record) => record(),
+  });
+  try {
+    assert(!canCapture());
+    assertThrows(() => capture(() => x.square()), Error, "Cannot capture commands: they are hooked");
+  } finally {
+    unhook();
+  }
+  withPoisonedOutputs(() => assert(!canCapture()));
+  const graph = capture(() => {
+    assert(!canCapture());
+    assertThrows(() => capture(() => x.square()), Error, "Cannot capture commands: they are hooked");
+    return x.square();
+  });
+  assert(canCapture());
+  graph.dispose();
+  x.dispose();
+});

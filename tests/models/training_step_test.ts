@@ -1,0 +1,205 @@
+import * as tf from "@tensorflow/tfjs";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { RandomStream } from "../../data/random.ts";
+import { initializeDevice } from "../../kernels/runtime/device.ts";
+import { backendInternals, submit } from "../../kernels/runtime/program.ts";
+import { countDispatches } from "../../kernels/runtime/timing.ts";
+import type { LaunchValue } from "../../kernels/mod.ts";
+import { defaultLayers } from "../../models/layers_default.ts";
+import {
+  type Architecture,
+  architectureFor,
+  createNetwork,
+  type FrameNetwork,
+  isBackboneParameter,
+  type Network,
+  type NetworkName,
+  TemporalNetwork,
+} from "../../models/networks.ts";
+import { Sgd, type SgdOptions } from "../../models/optimizer.ts";
+import { type Inputs, TrainingStep } from "../../models/training_step.ts";
+
+await initializeDevice();
+
+const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
+const random = new RandomStream(seed, "training step");
+
+const CLASSES = 7;
+const CLIPS = 3;
+const FRAMES = 5;
+type Names = "x" | "labels";
+
+interface Setup {
+  readonly network: Network;
+  readonly optimizer: Sgd;
+  loss(inputs: Inputs<Names>, step: number | LaunchValue): tf.Scalar;
+  dispose(): void;
+}
+
+/** A network with its optimizer; without a backbone a temporal one has features as its input. */
+function setUp(name: NetworkName, options: SgdOptions, backbone = true): Setup {
+  const architecture = { ...architectureFor(name, "tiny", CLASSES), network: name } as Architecture;
+  const network = createNetwork(architecture, 1);
+  const accepted = backbone ? undefined : (parameter: string) => !isBackboneParameter(parameter);
+  const optimizer = new Sgd(network.parameters, options, accepted);
+  return {
+    network,
+    optimizer,
+    loss({ x, labels }, step) {
+      const logits = network instanceof TemporalNetwork
+        ? network.logits(
+          backbone
+            ? network.backbone.features(x as tf.Tensor4D, { training: true }).reshape([CLIPS, FRAMES, -1])
+            : x as tf.Tensor3D,
+          step,
+        ).reshape<tf.Tensor2D>([CLIPS * FRAMES, -1])
+        : (network as FrameNetwork).logits(x as tf.Tensor4D, { training: true });
+      return defaultLayers.softmaxCrossEntropy(logits, labels as tf.Tensor1D);
+    },
+    dispose() {
+      optimizer.dispose();
+      network.dispose();
+    },
+  };
+}
+
+/** A batch of images, or of features for a temporal network without its backbone. */
+function draw({ network }: Setup, backbone = true, images = 4) {
+  const temporal = network instanceof TemporalNetwork;
+  const rows = temporal ? CLIPS * FRAMES : images;
+  const { size } = network.architecture;
+  const shape = temporal && !backbone
+    ? [CLIPS, FRAMES, network.backbone.featureWidth]
+    : [rows, size, size, 3];
+  const count = shape.reduce((product, n) => product * n, 1);
+  return {
+    x: { values: Float32Array.from({ length: count }, () => random.uniform(-1, 1)), shape },
+    labels: {
+      values: Int32Array.from({ length: rows }, () => random.integer(CLASSES + 1) - 1),
+      shape: [rows],
+    },
+  };
+}
+
+type Drawn = ReturnType<typeof draw>;
+
+/** A step of {@link Sgd} alone. */
+function eagerStep({ optimizer, loss }: Setup, { x, labels }: Drawn, step: number, rate: number): tf.Scalar {
+  return optimizer.step(
+    () => loss({ x: tf.tensor(x.values, x.shape), labels: tf.tensor1d(labels.values, "int32") }, step),
+    rate,
+  );
+}
+
+async function lossOf(loss: tf.Scalar): Promise<number> {
+  const [value] = await loss.data();
+  loss.dispose();
+  return value;
+}
+
+/** Takes buffers of the sizes that a step has, and fills them. */
+function disturb(shape: number[]): void {
+  tf.tidy(() => {
+    for (let i = 0; i < 10; i++) tf.fill(shape, 0.5 + i).square();
+  });
+  submit();
+}
+
+async function assertSameWeights(name: string, a: Setup, b: Setup): Promise<void> {
+  const [ours, theirs] = [await a.network.parameters.toHost(), await b.network.parameters.toHost()];
+  for (const [parameter, { data }] of ours) {
+    assertEquals(theirs.get(parameter)!.data, data, `${name} ${parameter} (seed ${seed})`);
+  }
+  const momenta = [await a.optimizer.toHost(), await b.optimizer.toHost()];
+  for (const [parameter, { data }] of momenta[0]) {
+    assertEquals(momenta[1].get(parameter)!.data, data, `${name} velocity of ${parameter} (seed ${seed})`);
+  }
+}
+
+const CASES: readonly [NetworkName, boolean, SgdOptions][] = [
+  ["cnn", true, { momentum: 0.9, weightDecay: 1e-3 }],
+  ["vgg", true, { momentum: 0.9, weightDecay: 1e-3, clipNorm: 1 }],
+  ["rnn", false, { momentum: 0.5, weightDecay: 0, clipNorm: 0.1 }],
+  ["transformer", false, { momentum: 0.9, weightDecay: 1e-3 }],
+  ["transformer", true, { momentum: 0.9, weightDecay: 1e-3 }],
+];
+
+for (const [name, backbone, options] of CASES) {
+  const title = `${name}${backbone ? "" : " on features"}`;
+  Deno.test(`captured steps have the bits of single ones: ${title}`, async () => {
+    const [a, b] = [setUp(name, options, backbone), setUp(name, options, backbone)];
+    const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+    for (let step = 0; step < 5; step++) {
+      const batch = draw(a, backbone);
+      const rate = 0.01 * (1 + step % 3);
+      const expected = await lossOf(eagerStep(a, batch, 10 + step, rate));
+      const loss = trained.run(batch, 10 + step, rate);
+      disturb(batch.x.shape);
+      assertEquals(await lossOf(loss), expected, `${title}, step ${step} (seed ${seed})`);
+    }
+    await assertSameWeights(title, a, b);
+    trained.release();
+    [a, b].forEach((setup) => setup.dispose());
+  });
+}
+
+Deno.test("captured steps: another shape, weights assigned, weights held by another, memory given back", async () => {
+  const options = { momentum: 0.9, weightDecay: 0 };
+  const [a, b] = [setUp("rnn", options, false), setUp("rnn", options, false)];
+  const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+  let step = 0;
+  const both = async (times: number) => {
+    for (let i = 0; i < times; i++, step++) {
+      const batch = draw(a, false);
+      const expected = await lossOf(eagerStep(a, batch, step, 0.05));
+      assertEquals(await lossOf(trained.run(batch, step, 0.05)), expected, `step ${step} (seed ${seed})`);
+    }
+  };
+  await both(3);
+  const { name } = a.network.parameters.trainable((parameter) => !isBackboneParameter(parameter))[0];
+  for (const { network } of [a, b]) {
+    const weights = network.parameters.get(name);
+    tf.tidy(() => weights.assign(weights.mul(0.5)));
+  }
+  await both(3);
+  const held = b.network.parameters.get(name).clone();
+  const kept = [...await held.data()];
+  await both(3);
+  assertEquals([...await held.data()], kept);
+  assertNotEquals([...await b.network.parameters.get(name).data()], kept);
+  held.dispose();
+  await both(2);
+  await assertSameWeights("rnn", a, b);
+  const inUse = () => {
+    submit();
+    return backendInternals().bufferManager.getNumUsedBuffers();
+  };
+  trained.release();
+  const least = inUse();
+  await both(3);
+  const running = inUse();
+  await both(3);
+  assertEquals(inUse(), running);
+  trained.release();
+  assertEquals(inUse(), least);
+  [a, b].forEach((setup) => setup.dispose());
+});
+
+Deno.test("captured steps: a batch of another size, and steps that are counted", async () => {
+  const options = { momentum: 0.9, weightDecay: 0 };
+  const [a, b] = [setUp("cnn", options), setUp("cnn", options)];
+  const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+  for (const [step, images] of [4, 4, 4, 2, 2, 2, 4].entries()) {
+    const batch = draw(a, true, images);
+    const expected = await lossOf(eagerStep(a, batch, step, 0.01));
+    const { value, ours } = countDispatches(() => trained.run(batch, step, 0.01));
+    assert(ours > 200, `${ours} dispatches`);
+    assertEquals(await lossOf(value), expected);
+    const again = draw(a, true, images);
+    const next = await lossOf(eagerStep(a, again, step, 0.02));
+    assertEquals(await lossOf(trained.run(again, step, 0.02)), next);
+  }
+  await assertSameWeights("cnn", a, b);
+  trained.release();
+  [a, b].forEach((setup) => setup.dispose());
+});
