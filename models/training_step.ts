@@ -26,7 +26,8 @@ function upload({ values, shape }: HostValues): tf.Tensor {
   return tf.tensor(values, shape, values instanceof Int32Array ? "int32" : "float32");
 }
 
-function uploadAll<Name extends string>(batch: Batch<Name>): Inputs<Name> {
+/** The tensors of a batch. */
+export function uploadAll<Name extends string>(batch: Batch<Name>): Inputs<Name> {
   const entries = Object.entries<HostValues>(batch).map(([name, values]) => [name, upload(values)]);
   return Object.fromEntries(entries) as Inputs<Name>;
 }

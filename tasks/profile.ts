@@ -104,7 +104,7 @@ async function profileNetwork(
 ): Promise<Record<string, unknown>> {
   const workload = createWorkload(options);
   try {
-    const measured = await measureSteps(() => workload.step(), steps, context.signal);
+    const measured = await measureSteps(workload, steps, context.signal);
     const profile = summarize(measured, peaks);
     const about = {
       adapter,

@@ -60,7 +60,7 @@ await runTask(command, Deno.args, async (options, context) => {
   const before = await measurePeaks();
   const running = createWorkload(workload);
   try {
-    const measured = await measureSteps(() => running.step(), steps, context.signal);
+    const measured = await measureSteps(running, steps, context.signal);
     const peaks = higher(before, await measurePeaks());
     context.log(`peak ${peaks.gflops.toFixed(1)} GFLOP/s, copy bandwidth ${peaks.bandwidth.toFixed(1)} GB/s`);
     const { kernels } = summarize(measured, peaks);

@@ -5,12 +5,13 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { layerFlops, resnet50Layers } from "../../kernels/conv2d/conv2d_bench.ts";
-import { type BenchCase, type BenchRun, randomTensor } from "../../kernels/runtime/bench.ts";
+import type { BenchCase, BenchRun } from "../../kernels/runtime/bench.ts";
 import type { Layers } from "../../models/layers.ts";
 import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { architectureFor, CnnNetwork } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
+import { type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
 
 const IMAGES = 16;
 const CLASSES = 7;
@@ -30,23 +31,34 @@ function networkOf(layers: Layers): CnnNetwork {
 }
 
 function setup(): BenchRun {
-  const size = architectureFor("cnn", "tiny", CLASSES).size;
-  const images = randomTensor<tf.Rank.R4>([IMAGES, size, size, 3]);
-  const labels = tf.tensor1d(Array.from({ length: IMAGES }, (_, i) => i % CLASSES), "int32");
-  const networks = { ours: networkOf(kernelLayers), stock: networkOf(stockLayers) };
-  const lossOf = (network: CnnNetwork, layers: Layers) => () =>
-    layers.softmaxCrossEntropy(network.logits(images, { training: true }), labels);
-  const losses = {
-    ours: lossOf(networks.ours, kernelLayers),
-    stock: lossOf(networks.stock, stockLayers),
+  const { size } = architectureFor("cnn", "tiny", CLASSES);
+  const shape = [IMAGES, size, size, 3];
+  const batch = {
+    images: {
+      values: Float32Array.from({ length: IMAGES * size * size * 3 }, () => 2 * Math.random() - 1),
+      shape,
+    },
+    labels: { values: Int32Array.from({ length: IMAGES }, (_, i) => i % CLASSES), shape: [IMAGES] },
   };
+  const networks = { ours: networkOf(kernelLayers), stock: networkOf(stockLayers) };
+  const lossOf = (network: CnnNetwork, layers: Layers, { images, labels }: Inputs<keyof typeof batch>) =>
+    layers.softmaxCrossEntropy(
+      network.logits(images as tf.Tensor4D, { training: true }),
+      labels as tf.Tensor1D,
+    );
   const variables = (network: CnnNetwork) => network.parameters.trainable().map(({ variable }) => variable);
   // tfjs's optimizers have no weight decay, so neither side has.
   const ours = new Sgd(networks.ours.parameters, { momentum: MOMENTUM, weightDecay: 0 });
+  const step = new TrainingStep<keyof typeof batch>(
+    networks.ours.parameters,
+    ours,
+    (inputs) => lossOf(networks.ours, kernelLayers, inputs),
+  );
   const stock = tf.train.momentum(RATE, MOMENTUM);
+  const stockLoss = () => lossOf(networks.stock, stockLayers, uploadAll(batch));
   return {
-    ours: () => ours.step(losses.ours, RATE),
-    stock: () => stock.minimize(losses.stock, true, variables(networks.stock)) as tf.Scalar,
+    ours: () => step.run(batch, 0, RATE),
+    stock: () => stock.minimize(stockLoss, true, variables(networks.stock)) as tf.Scalar,
     // The weights after one step: a batch norm's shift starts at 0, so its value is its gradient.
     state: { ours: variables(networks.ours), stock: variables(networks.stock) },
     // Gradients agree to 2e-5, but a ReLU whose input is 0 up to rounding may fall on either side, and one of 64 rows
@@ -54,11 +66,11 @@ function setup(): BenchRun {
     tolerance: 0.2,
     clock: "wall",
     dispose() {
+      step.release();
       ours.dispose();
       stock.dispose();
       networks.ours.dispose();
       networks.stock.dispose();
-      tf.dispose([images, labels]);
     },
   };
 }

@@ -6,6 +6,7 @@
 import { backendInternals, submit } from "../../kernels/runtime/program.ts";
 import { scope, type ScopeSlice, traceScopes } from "../../kernels/runtime/scope.ts";
 import { bringToClock, type DispatchRecord, startTiming } from "../../kernels/runtime/timing.ts";
+import type { Workload } from "./workload.ts";
 
 /** A step's place in the records, and the host's part of it. */
 export interface MeasuredStep {
@@ -48,13 +49,13 @@ async function whenDone(): Promise<number> {
 }
 
 /**
- * Measures a step, which must not read anything back.
+ * Measures steps, which must not read anything back: as they usually run, then command by command.
  *
  * @param steps how many; by default as many as take about a second
  * @throws {Error} if the adapter has no timestamp queries; the signal's reason if it is aborted
  */
 export async function measureSteps(
-  step: () => void,
+  { step, usual: usualStep }: Pick<Workload, "step" | "usual">,
   steps: number | undefined,
   signal: AbortSignal,
 ): Promise<Measurement> {
@@ -66,7 +67,7 @@ export async function measureSteps(
     let host = 0;
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
-      step();
+      usualStep();
       submit(); // as reading the loss does
       host += performance.now() - begin;
     }

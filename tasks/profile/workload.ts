@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { ACTION_UNITS, EXPRESSIONS, type Target } from "../../data/aff_wild2/types.ts";
-import { scope } from "../../kernels/mod.ts";
+import { type LaunchValue, scope } from "../../kernels/mod.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import {
   type Architecture,
@@ -16,6 +16,7 @@ import {
   TemporalNetwork,
 } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
+import { type Batch, type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
 import type { Recipe } from "../run/recipe.ts";
 import type { ModelRun } from "../run/run_file.ts";
 
@@ -28,7 +29,7 @@ export interface WorkloadOptions extends ModelRun {
   readonly mode: Mode;
 }
 
-/** Steps that record commands and read nothing back. */
+/** Steps that read nothing back. */
 export interface Workload {
   /** printed and kept in the JSON file */
   readonly description: {
@@ -42,7 +43,10 @@ export interface Workload {
     /** whether a temporal network's backbone is part of the step */
     readonly backbone: boolean;
   };
+  /** one step, command by command */
   step(): void;
+  /** one step as a run makes it: of training, launched once it has been captured */
+  usual(): void;
   dispose(): void;
 }
 
@@ -58,48 +62,50 @@ function randomValues(size: number): Float32Array {
   return Float32Array.from({ length: size }, () => 2 * Math.random() - 1);
 }
 
-/** logits [M, classes] -> the mean loss over random labels */
-function lossOf(labelSet: Target, logits: tf.Tensor2D): tf.Scalar {
-  const rows = logits.shape[0];
-  const classLoss = (x: tf.Tensor2D) => {
-    const labels = Int32Array.from({ length: rows }, (_, i) => i % x.shape[1]);
-    return defaultLayers.softmaxCrossEntropy(x, tf.tensor1d(labels, "int32"));
+/** Labels of so many rows, as inputs of a step. */
+function labelsOf(labelSet: Target, rows: number): Batch<string> {
+  const units = {
+    values: Int32Array.from({ length: rows * ACTION_UNITS.length }, (_, i) => i % 2),
+    shape: [rows, ACTION_UNITS.length],
   };
-  const unitLoss = (x: tf.Tensor2D) => {
-    const labels = Int32Array.from({ length: x.size }, (_, i) => i % 2);
-    return defaultLayers.sigmoidCrossEntropy(x, tf.tensor2d(labels, x.shape, "int32"));
-  };
+  if (labelSet === "action_units") return { units };
+  const classes = labelSet === "joint" ? EXPRESSIONS.length : CLASSES[labelSet];
+  const classOf = { values: Int32Array.from({ length: rows }, (_, i) => i % classes), shape: [rows] };
+  return labelSet === "joint" ? { classes: classOf, units } : { classes: classOf };
+}
+
+/** logits [M, classes] -> the mean loss */
+function lossOf(logits: tf.Tensor2D, { classes, units }: Inputs<string>): tf.Scalar {
+  const classLoss = (x: tf.Tensor2D) => defaultLayers.softmaxCrossEntropy(x, classes as tf.Tensor1D);
+  const unitLoss = (x: tf.Tensor2D) => defaultLayers.sigmoidCrossEntropy(x, units as tf.Tensor2D);
   return scope("loss", () => {
-    if (labelSet === "action_units") return unitLoss(logits);
-    if (labelSet !== "joint") return classLoss(logits);
+    if (classes === undefined) return unitLoss(logits);
+    if (units === undefined) return classLoss(logits);
     const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
     return classLoss(a).add(unitLoss(b));
   });
 }
 
-/** The forward pass on inputs that come from the host at every step, as in a run: logits [M, classes]. */
-function forwardOf(
-  network: Network,
-  { batchSize, window }: Recipe,
-  training: boolean,
-  backbone: boolean,
-): (step: number) => tf.Tensor2D {
+/** The shape of the input: images, or windows of features where the backbone does not run. */
+function inputShape(network: Network, { batchSize, window }: Recipe, backbone: boolean): number[] {
   const { size } = network.architecture;
-  const frames = network instanceof TemporalNetwork ? batchSize * window : batchSize;
-  const shape: [number, number, number, number] = [frames, size, size, 3];
-  const images = backbone ? randomValues(frames * size * size * 3) : undefined;
-  if (!(network instanceof TemporalNetwork)) {
-    return () => network.logits(tf.tensor4d(images!, shape), { training });
-  }
-  const depth = network.backbone.featureWidth;
-  const features = backbone ? undefined : randomValues(frames * depth);
-  return (step) => {
-    const x = features
-      ? tf.tensor3d(features, [batchSize, window, depth])
-      : network.backbone.features(tf.tensor4d(images!, shape), { training })
-        .reshape<tf.Tensor3D>([batchSize, window, depth]); // [B, T, D]
-    return network.logits(x, training ? step : undefined).reshape([frames, -1]);
-  };
+  if (!(network instanceof TemporalNetwork)) return [batchSize, size, size, 3];
+  return backbone ? [batchSize * window, size, size, 3] : [batchSize, window, network.backbone.featureWidth];
+}
+
+/** The forward pass: logits [M, classes]. */
+function forward(
+  network: Network,
+  x: tf.Tensor,
+  step: number | LaunchValue,
+  { window }: Recipe,
+  training: boolean,
+): tf.Tensor2D {
+  if (!(network instanceof TemporalNetwork)) return network.logits(x as tf.Tensor4D, { training });
+  const features = x.rank === 3 ? x as tf.Tensor3D : network.backbone.features(x as tf.Tensor4D, { training })
+    .reshape<tf.Tensor3D>([x.shape[0] / window, window, -1]); // [B, T, D]
+  const logits = network.logits(features, training ? step : undefined);
+  return logits.reshape([-1, logits.shape[2]]);
 }
 
 /** Builds a network with random weights and its steps. A temporal network's backbone runs if the recipe trains it. */
@@ -109,10 +115,20 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
   const temporal = network instanceof TemporalNetwork;
   const backbone = !temporal || recipe.finetune;
   const training = mode === "train";
-  const forward = forwardOf(network, recipe, training, backbone);
+  const shape = inputShape(network, recipe, backbone);
+  const values = randomValues(shape.reduce((product, n) => product * n, 1));
   const accepted = backbone ? undefined : (name: string) => !isBackboneParameter(name);
   const optimizer = training ? new Sgd(network.parameters, recipe, accepted) : undefined;
+  const batch: Batch<string> = {
+    x: { values, shape },
+    ...labelsOf(labelSet, recipe.batchSize * (temporal ? recipe.window : 1)),
+  };
+  const loss = ({ x, ...labels }: Inputs<string>, step: number | LaunchValue) =>
+    lossOf(forward(network, x, step, recipe, training), labels);
+  const trained = optimizer && new TrainingStep(network.parameters, optimizer, loss);
   let steps = 0;
+  // The inputs come from the host at every step, as in a run.
+  const infer = () => tf.tidy(() => void forward(network, tf.tensor(values, shape), 0, recipe, false));
   return {
     description: {
       network: architecture.network,
@@ -125,10 +141,15 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
     },
     step() {
       const step = steps++;
-      if (optimizer) optimizer.step(() => lossOf(labelSet, forward(step)), recipe.lr).dispose();
-      else tf.tidy(() => void forward(step));
+      if (optimizer) optimizer.step(() => loss(uploadAll(batch), step), recipe.lr).dispose();
+      else infer();
+    },
+    usual() {
+      if (trained) trained.run(batch, steps++, recipe.lr).dispose();
+      else infer();
     },
     dispose() {
+      trained?.release();
       optimizer?.dispose();
       network.dispose();
     },
