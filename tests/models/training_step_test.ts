@@ -29,7 +29,7 @@ const CLASSES = 7;
 const CLIPS = 3;
 const FRAMES = 5;
 type Names = "x" | "labels";
-type TensorData = HostTensor["data"];
+type TensorData = HostTensor["data"] | Float32Array;
 
 interface Setup {
   readonly network: Network;
