@@ -13,12 +13,17 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Arena } from "./buffer_pool.ts";
+import { debug } from "./debug.ts";
+import { adapterTraits } from "./device.ts";
 import { backendInternals, canCapture, submit, withCapture } from "./program.ts";
 import { copyTensors, emptyTensor } from "./tensors.ts";
 import { LaunchValue } from "./uniforms.ts";
 
-/** Dispatches of a submission: the device begins with the first ones while the host encodes the others. */
-const BATCH = 200;
+/**
+ * Dispatches of a submission: the device begins with the first ones while the host encodes the others. On a GPU few
+ * enough that none of them takes the two seconds after which some systems reset a GPU.
+ */
+const BATCH = { software: 200, gpu: 50 };
 
 type Command =
   | {
@@ -78,6 +83,7 @@ export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
       throw new Error("Cannot launch captured commands: a tensor that they use is gone; capture them again");
     }
     submit();
+    debug(2, () => `launch of ${this.dispatches} captured dispatches`);
     const { commands, varying, written } = this.#captured;
     const { device, tensorMap } = backendInternals();
     for (const { buffer, pack } of varying) device.queue.writeBuffer(buffer, 0, pack());
@@ -87,8 +93,8 @@ export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
 
   /** What the last launch has computed, or the capture; a copy, which the caller disposes. */
   output(): T {
-    const { shape, size } = this.#output;
-    const copy = emptyTensor(shape);
+    const { shape, size, dtype } = this.#output;
+    const copy = emptyTensor(shape, dtype);
     copyTensors([{ from: this.#output, fromOffset: 0, to: copy, toOffset: 0, size: 4 * size }]);
     return tf.engine().makeTensorFromTensorInfo(copy) as T;
   }
@@ -106,6 +112,7 @@ function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
   let encoder = device.createCommandEncoder();
   let pass: GPUComputePassEncoder | undefined;
   let dispatches = 0;
+  const batch = adapterTraits(device).software ? BATCH.software : BATCH.gpu;
   const endPass = () => {
     pass?.end();
     pass = undefined;
@@ -120,7 +127,7 @@ function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
     pass.setPipeline(command.pipeline);
     pass.setBindGroup(0, command.group);
     pass.dispatchWorkgroups(...command.workgroups);
-    if (++dispatches % BATCH > 0) continue;
+    if (++dispatches % batch > 0) continue;
     endPass();
     device.queue.submit([encoder.finish()]);
     encoder = device.createCommandEncoder();
@@ -235,6 +242,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
       graph.dispose();
       throw new Error("Cannot capture commands: a tensor that was there before is gone when they end");
     }
+    debug(1, () => `captured ${graph.dispatches} dispatches`);
     return graph;
   } catch (error) {
     if (arena === undefined) {

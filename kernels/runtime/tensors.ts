@@ -36,8 +36,8 @@ export function copyTensors(copies: readonly TensorCopy[]): void {
 }
 
 /** A new tensor whose values are not set. */
-export function emptyTensor(shape: number[]): TensorInfo {
-  return backendInternals().makeTensorInfo(shape, "float32");
+export function emptyTensor(shape: number[], dtype = "float32"): TensorInfo {
+  return backendInternals().makeTensorInfo(shape, dtype);
 }
 
 /** Gives a tensor on the device other values, once all that was recorded before has run. */

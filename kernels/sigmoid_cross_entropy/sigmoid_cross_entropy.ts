@@ -9,6 +9,7 @@ import { elementShader } from "../runtime/elements.ts";
 import { currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, NewKernel } from "../runtime/registry.ts";
 import { MAX_ITERATIONS, ROWS_INCLUDE } from "../runtime/rows.ts";
+import { hostValues } from "../runtime/tensors.ts";
 import { requireLabels } from "../softmax_cross_entropy/labels.ts";
 import backwardSource from "./sigmoid_cross_entropy_bwd.wgsl" with { type: "text" };
 import forwardSource from "./sigmoid_cross_entropy_fwd.wgsl" with { type: "text" };
@@ -74,19 +75,19 @@ export function sigmoidCrossEntropyForward(
   return [loss, inverse];
 }
 
-/** The inputs and the second output of forward, and dloss [] -> dlogits [M, K] */
+/** The inputs and the second output of forward, and dloss [], 1 if there is none -> dlogits [M, K] */
 export function sigmoidCrossEntropyBackward(
   inputs: Inputs,
   inverse: TensorInfo,
-  dloss: TensorInfo,
+  dloss?: TensorInfo,
 ): TensorInfo {
   const { logits, labels, positiveWeights } = inputs;
   const { shader, count, columns } = divide(inputs, BACKWARD);
   const workgroups = foldWorkgroups(Math.ceil(count / BACKWARD_GROUP));
   const [dlogits] = run({
     shader,
-    constants: { WEIGHTED: positiveWeights !== undefined },
-    inputs: [logits, labels, positiveWeights ?? logits, inverse, dloss],
+    constants: { WEIGHTED: positiveWeights !== undefined, UNIT: dloss === undefined },
+    inputs: [logits, labels, positiveWeights ?? logits, inverse, dloss ?? inverse],
     outputs: [{ shape: logits.shape }],
     uniforms: { count, columns, row: workgroups[0] * BACKWARD_GROUP },
     workgroups,
@@ -111,7 +112,10 @@ export const SIGMOID_CROSS_ENTROPY_KERNELS: readonly NewKernel[] = [
       inputsToSave: ["logits", "labels", "weights"],
       outputsToSave: [false, true],
       gradFunc(dys, [logits, labels, weights, inverse], attributes) {
-        const inputs = { logits, labels, weights, inverse, dloss: (dys as tf.Tensor[])[0] };
+        // The loss is most often the last op, whose gradient is 1, a value of the host's.
+        const dloss = (dys as tf.Tensor[])[0];
+        const unit = hostValues(dloss)?.[0] === 1;
+        const inputs = { logits, labels, weights, inverse, dloss: unit ? inverse : dloss };
         const none = () => {
           throw new Error(
             "Cannot differentiate sigmoidCrossEntropy with respect to its labels and positive weights",
@@ -122,7 +126,7 @@ export const SIGMOID_CROSS_ENTROPY_KERNELS: readonly NewKernel[] = [
             tf.engine().runKernel(
               `${NAME}Grad`,
               inputs as unknown as tf.NamedTensorMap,
-              attributes,
+              { ...attributes, unit },
             ) as tf.Tensor,
           labels: none,
           weights: none,
@@ -133,7 +137,11 @@ export const SIGMOID_CROSS_ENTROPY_KERNELS: readonly NewKernel[] = [
   {
     name: `${NAME}Grad`,
     run: (inputs, attributes) =>
-      sigmoidCrossEntropyBackward(withOptionalWeights(inputs, attributes), inputs.inverse, inputs.dloss),
+      sigmoidCrossEntropyBackward(
+        withOptionalWeights(inputs, attributes),
+        inputs.inverse,
+        attributes.unit ? undefined : inputs.dloss,
+      ),
   },
 ];
 

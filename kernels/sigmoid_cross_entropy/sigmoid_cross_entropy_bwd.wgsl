@@ -2,6 +2,7 @@
 // Grid: x, y = elements / 64.
 //#include "elements.wgsl"
 const WEIGHTED = false;
+const UNIT = false; // dloss is 1
 
 struct Uniforms {
   count: u32, // M K, in elements
@@ -13,7 +14,7 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> labels: array<ElementInt>; // y [M, K]: 0, 1, -1 = ignored
 @group(0) @binding(2) var<storage, read> weights: array<Element>; // v [K]; anything where there are none
 @group(0) @binding(3) var<storage, read> inverse: array<f32>; // [1] of forward
-@group(0) @binding(4) var<storage, read> dloss: array<f32>; // [1]
+@group(0) @binding(4) var<storage, read> dloss: array<f32>; // [1]; anything where it is 1
 @group(0) @binding(5) var<storage, read_write> dlogits: array<Element>; // [M, K]
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
@@ -31,7 +32,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (WEIGHTED) {
       positive *= weights[i % u.columns];
     }
-    let d = dloss[0] * inverse[0] * select(sigmoid(x), positive, y == ElementInt(1));
+    var scale = inverse[0];
+    if (!UNIT) {
+      scale *= dloss[0];
+    }
+    let d = scale * select(sigmoid(x), positive, y == ElementInt(1));
     dlogits[i] = select(d, Element(0.0), y == ElementInt(-1));
   }
 }

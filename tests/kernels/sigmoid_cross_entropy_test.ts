@@ -58,11 +58,12 @@ async function check(lossCase: SigmoidCrossEntropyCase, lanes?: number): Promise
   const { logits, labels, weights, tensors } = draw(lossCase);
   const factor = random.uniform(0.5, 2);
   const dloss = tf.scalar(factor);
-  const [loss, dlogits] = withPoisonedOutputs(() => {
+  const [loss, dlogits, unscaled] = withPoisonedOutputs(() => {
     const [loss, inverse] = sigmoidCrossEntropyForward(tensors, lanes);
     const dlogits = sigmoidCrossEntropyBackward(tensors, inverse, dloss);
+    const unscaled = sigmoidCrossEntropyBackward(tensors, inverse);
     tf.engine().makeTensorFromTensorInfo(inverse).dispose();
-    return [loss, dlogits];
+    return [loss, dlogits, unscaled];
   });
   const expected = sigmoidCrossEntropyRef(logits, labels, weights);
   const label = `${lossCase.name}${lanes ? ` ${lanes} lanes` : ""} (seed ${seed})`;
@@ -75,6 +76,7 @@ async function check(lossCase: SigmoidCrossEntropyCase, lanes?: number): Promise
     expected.dlogits.map((d) => factor * d),
     tolerance,
   );
+  compare(`sigmoidCrossEntropy dlogits of 1 ${label}`, await read(unscaled), expected.dlogits, tolerance);
   assert(gradient.every((d, i) => labels[i] !== -1 || d === 0), label);
   tf.dispose([dloss, tensors.logits, tensors.labels, tensors.positiveWeights ?? []]);
   assertEquals(tf.memory().numTensors, before);
@@ -113,13 +115,14 @@ Deno.test("sigmoidCrossEntropy: tf.grads through both layers, without leaking te
     const before = tf.memory().numTensors;
     const { logits, labels, weights, tensors } = draw(lossCase);
     const expected = sigmoidCrossEntropyRef(logits, labels, weights);
-    for (const layers of [kernelLayers, stockLayers]) {
-      const { value, grad } = tf.valueAndGrad((x: tf.Tensor) =>
-        layers.sigmoidCrossEntropy(x as tf.Tensor2D, tensors.labels, tensors).mul(2)
-      )(tensors.logits);
-      const label = `${layers.name} ${lossCase.name} (seed ${seed})`;
-      compare(`sigmoidCrossEntropy ${label}`, await value.data(), [2 * expected.loss], 2e-5);
-      const dlogits = expected.dlogits.map((d) => 2 * d);
+    for (const [layers, factor] of [[kernelLayers, 2], [kernelLayers, 1], [stockLayers, 2]] as const) {
+      const { value, grad } = tf.valueAndGrad((x: tf.Tensor) => {
+        const loss = layers.sigmoidCrossEntropy(x as tf.Tensor2D, tensors.labels, tensors);
+        return factor === 1 ? loss : loss.mul(factor); // 1: the gradient that tfjs begins with
+      })(tensors.logits);
+      const label = `${layers.name} times ${factor} ${lossCase.name} (seed ${seed})`;
+      compare(`sigmoidCrossEntropy ${label}`, await value.data(), [factor * expected.loss], 2e-5);
+      const dlogits = expected.dlogits.map((d) => factor * d);
       compare(`sigmoidCrossEntropy dlogits ${label}`, await grad.data(), dlogits, 2e-5);
       tf.dispose([value, grad]);
     }

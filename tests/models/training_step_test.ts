@@ -39,8 +39,13 @@ interface Setup {
 }
 
 /** A network with its optimizer; without a backbone a temporal one has features as its input. */
-function setUp(name: NetworkName, options: SgdOptions, backbone = true): Setup {
-  const architecture = { ...architectureFor(name, "tiny", CLASSES), network: name } as Architecture;
+function setUp(
+  name: NetworkName,
+  options: SgdOptions,
+  backbone = true,
+  graph?: Architecture["graph"],
+): Setup {
+  const architecture = { ...architectureFor(name, "tiny", CLASSES), network: name, graph } as Architecture;
   const network = createNetwork(architecture, 1);
   const accepted = backbone ? undefined : (parameter: string) => !isBackboneParameter(parameter);
   const optimizer = new Sgd(network.parameters, options, accepted);
@@ -126,18 +131,19 @@ async function assertSameWeights(name: string, a: Setup, b: Setup): Promise<void
   }
 }
 
-const CASES: readonly [NetworkName, boolean, SgdOptions][] = [
+const CASES: readonly [NetworkName, boolean, SgdOptions, Architecture["graph"]?][] = [
   ["cnn", true, { momentum: 0.9, weightDecay: 1e-3 }],
+  ["cnn", true, { momentum: 0.9, weightDecay: 1e-3 }, "torchvision"],
   ["vgg", true, { momentum: 0.9, weightDecay: 1e-3, clipNorm: 1 }],
   ["rnn", false, { momentum: 0.5, weightDecay: 0, clipNorm: 0.1 }],
   ["transformer", false, { momentum: 0.9, weightDecay: 1e-3 }],
   ["transformer", true, { momentum: 0.9, weightDecay: 1e-3 }],
 ];
 
-for (const [name, backbone, options] of CASES) {
-  const title = `${name}${backbone ? "" : " on features"}`;
+for (const [name, backbone, options, graph] of CASES) {
+  const title = `${name}${backbone ? "" : " on features"}${graph ? `, ${graph}` : ""}`;
   Deno.test(`captured steps have the bits of single ones: ${title}`, async () => {
-    const [a, b] = [setUp(name, options, backbone), setUp(name, options, backbone)];
+    const [a, b] = [0, 1].map(() => setUp(name, options, backbone, graph));
     const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
     for (let step = 0; step < 5; step++) {
       const batch = draw(a, backbone);

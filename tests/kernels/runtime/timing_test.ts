@@ -116,7 +116,7 @@ Deno.test("a session without commands", async () => {
 Deno.test("one session at a time; a failed one leaves nothing behind", async () => {
   const batch = tf.env().get("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE");
   const session = startTiming();
-  assertThrows(() => startTiming(), Error, "Cannot hook commands: a timing or counting session runs already");
+  assertThrows(() => startTiming(), Error, "Cannot watch commands: a timing, counting or capturing session");
   session.cancel();
   const next = startTiming();
   session.cancel(); // again: it does not end the next

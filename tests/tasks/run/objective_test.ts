@@ -3,13 +3,16 @@ import type { Dataset } from "../../../data/aff_wild2/types.ts";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import * as tf from "@tensorflow/tfjs";
 import { createObjective, inverseWeights, sampleOrder } from "../../../tasks/run/objective.ts";
-import { recipeFor } from "../../../tasks/run/recipe.ts";
+import { type Recipe, recipeFor } from "../../../tasks/run/recipe.ts";
+import { Sgd } from "../../../models/optimizer.ts";
+import { Parameters } from "../../../models/parameters.ts";
+import { type Inputs, TrainingStep, uploadAll } from "../../../models/training_step.ts";
 
 await initializeDevice();
 
 /** A set of one track with these labels. */
 function setOf(labels: number[], labelSet: Dataset["labelSet"], classes: number): Dataset {
-  const width = labelSet === "action_units" ? 12 : 1;
+  const width = { expression: 1, action_units: 12, joint: 13 }[labelSet as "expression"];
   const track = {
     name: "t",
     video: "t",
@@ -67,3 +70,58 @@ Deno.test("the objective weighs classes, smooths and focuses as its definition s
   objective.dispose();
   assertEquals(tf.memory().numTensors, before);
 });
+
+const LOSSES: readonly Recipe["loss"][] = [
+  { classWeights: "none", labelSmoothing: 0, focal: 0 },
+  { classWeights: "inverse", labelSmoothing: 0.1, focal: 2 },
+];
+
+for (const [labelSet, classes] of [["expression", 7], ["action_units", 12], ["joint", 19]] as const) {
+  Deno.test(`a step of every objective can be captured: ${labelSet}`, async () => {
+    const rows = 6;
+    const width = { expression: 1, action_units: 12, joint: 13 }[labelSet];
+    const labels = () => {
+      const drawn = Int32Array.from({ length: rows * width }, () => Math.floor(2 * Math.random()));
+      drawn[0] = -1; // unlabelled
+      return drawn;
+    };
+    const dataset = { ...setOf([...labels()], labelSet, classes), labelWidth: width };
+    for (const loss of LOSSES) {
+      const objective = createObjective(dataset, { ...recipeFor("cnn", "tiny"), loss });
+      const sides = [0, 1].map(() => {
+        const parameters = new Parameters(1);
+        parameters.add("w", "linear", [5, classes], (shape) => {
+          return Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => Math.sin(i));
+        });
+        return { parameters, optimizer: new Sgd(parameters, { momentum: 0.9, weightDecay: 0 }) };
+      });
+      const lossOn = ({ parameters }: typeof sides[0], { x, ...rest }: Inputs<string>) =>
+        objective.loss((x as tf.Tensor2D).matMul<tf.Tensor2D>(parameters.get<tf.Tensor2D>("w")), rest);
+      const [one, captured] = sides;
+      const step = new TrainingStep<string>(
+        captured.parameters,
+        captured.optimizer,
+        (inputs) => lossOn(captured, inputs),
+      );
+      for (let i = 0; i < 4; i++) {
+        const values = Float32Array.from({ length: rows * 5 }, () => Math.random());
+        const batch = { x: { values, shape: [rows, 5] }, ...objective.inputs(labels()) };
+        const losses = [
+          one.optimizer.step(() => lossOn(one, uploadAll(batch)), 0.1),
+          step.run(batch, i, 0.1),
+        ];
+        const [expected, found] = await Promise.all(losses.map((value) => value.data()));
+        assertEquals(found, expected);
+        tf.dispose(losses);
+      }
+      const [expected, found] = await Promise.all(sides.map(({ parameters }) => parameters.get("w").data()));
+      assertEquals(found, expected);
+      step.release();
+      objective.dispose();
+      sides.forEach(({ parameters, optimizer }) => {
+        optimizer.dispose();
+        parameters.get("w").dispose();
+      });
+    }
+  });
+}
