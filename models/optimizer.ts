@@ -5,7 +5,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type LaunchValue, MomentumSgd, scope } from "../kernels/mod.ts";
-import { submit } from "../kernels/runtime/program.ts";
 import { sharesBuffer } from "../kernels/runtime/tensors.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
@@ -66,7 +65,6 @@ export class Sgd {
         return gradient;
       });
       scope("update", () => this.#kernel.update(variables, gradients, rate, value));
-      submit(); // so that every step begins alike and meets the same buffers
       return value;
     });
   }

@@ -2,8 +2,8 @@
  * tfjs's buffers: those that are given back serve the next tensor of the same size.
  *
  * In place of tfjs's BufferManager, which hands out the one that came back last. This one hands out the oldest that is
- * free, so that training steps that begin alike take the same buffers, whatever was before them, and the bind groups
- * of one step serve the next (bind_groups.ts). And it sets buffers apart for captured commands (capture.ts).
+ * free, so that passes that begin alike take the same buffers, whatever was before them, and the bind groups of one
+ * serve the next (bind_groups.ts). And it sets buffers apart for captured commands (capture.ts).
  *
  * @module
  */

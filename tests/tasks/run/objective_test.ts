@@ -96,7 +96,7 @@ for (const [labelSet, classes] of [["expression", 7], ["action_units", 12], ["jo
         return { parameters, optimizer: new Sgd(parameters, { momentum: 0.9, weightDecay: 0 }) };
       });
       const lossOn = ({ parameters }: typeof sides[0], { x, ...rest }: Inputs<string>) =>
-        objective.loss((x as tf.Tensor2D).matMul<tf.Tensor2D>(parameters.get<tf.Tensor2D>("w")), rest);
+        objective.loss(tf.matMul(x as tf.Tensor2D, parameters.get<tf.Tensor2D>("w")), rest);
       const [one, captured] = sides;
       const step = new TrainingStep<string>(
         captured.parameters,
