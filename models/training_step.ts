@@ -1,5 +1,6 @@
 /**
- * Training steps that cost the host little: the second one is captured, those after it are launched.
+ * Training steps that cost the host little: the first of a shape runs command by command, the second is captured, those after it
+ * are launched.
  *
  * @module
  */
@@ -32,6 +33,10 @@ export function uploadAll<Name extends string>(batch: Batch<Name>): Inputs<Name>
   return Object.fromEntries(entries) as Inputs<Name>;
 }
 
+function shapesOf(inputs: Readonly<Record<string, { readonly shape: readonly number[] }>>): string {
+  return Object.entries(inputs).map(([name, { shape }]) => `${name} [${shape}]`).join(", ");
+}
+
 /** The steps of one network with one loss; every step has the same bits as {@link Sgd.step} would give it. */
 export class TrainingStep<Name extends string> {
   readonly #parameters: Parameters;
@@ -40,8 +45,8 @@ export class TrainingStep<Name extends string> {
   readonly #step = new LaunchValue(0);
   readonly #rate = new LaunchValue(0);
   #inputs: Inputs<Name> | undefined;
-  /** whether a step has run, so that what it needs is on the device */
-  #warm = false;
+  /** the inputs' shapes of the last step that ran command by command: what such a step needs is on the device */
+  #warm = "";
   #graph: CommandGraph<tf.Scalar> | undefined;
   /** of the parameters when the graph was captured */
   #dataIds: readonly object[] = [];
@@ -61,7 +66,7 @@ export class TrainingStep<Name extends string> {
   }
 
   /**
-   * One step, see {@link Sgd.step}. While commands are timed or counted it runs one by one.
+   * One step, see {@link Sgd.step}. While commands are timed or counted it runs command by command.
    *
    * @returns the loss before the update, which the caller disposes
    */
@@ -71,8 +76,9 @@ export class TrainingStep<Name extends string> {
     this.#rate.value = rate;
     const inputs = this.#inputs!;
     const eager = () => this.#optimizer.step(() => this.#lossOf(inputs, this.#step), this.#rate);
-    if (!this.#warm || !canCapture() || this.#optimizer.sharesBuffers) {
-      this.#warm = true;
+    const shapes = shapesOf(batch);
+    if (this.#warm !== shapes || !canCapture() || this.#optimizer.sharesBuffers) {
+      this.#warm = shapes;
       return eager();
     }
     if (this.#isCurrent()) this.#graph!.launch();
@@ -98,9 +104,7 @@ export class TrainingStep<Name extends string> {
 
   #setInputs(batch: Batch<Name>): void {
     const names = Object.keys(batch) as Name[];
-    const fits = this.#inputs !== undefined &&
-      names.every((name) => this.#inputs![name].shape.join() === batch[name].shape.join());
-    if (fits) {
+    if (this.#inputs !== undefined && shapesOf(this.#inputs) === shapesOf(batch)) {
       for (const name of names) writeTensor(this.#inputs![name], batch[name].values);
       return;
     }

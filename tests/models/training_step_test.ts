@@ -18,7 +18,7 @@ import {
 } from "../../models/networks.ts";
 import { Sgd, type SgdOptions } from "../../models/optimizer.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
-import { type Inputs, TrainingStep } from "../../models/training_step.ts";
+import { type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
 
 await initializeDevice();
 
@@ -198,6 +198,32 @@ Deno.test("captured steps: another shape, weights assigned, weights held by anot
   assertEquals(inUse(), running);
   trained.release();
   assertEquals(inUse(), least);
+  [a, b].forEach((setup) => setup.dispose());
+});
+
+Deno.test("captured steps: longer windows, for which the host makes a table anew", async () => {
+  const options = { momentum: 0.9, weightDecay: 0 };
+  const [a, b] = [setUp("transformer", options, false), setUp("transformer", options, false)];
+  const logits = ({ network }: Setup, x: tf.Tensor, step: number | LaunchValue) =>
+    (network as TemporalNetwork).logits(x as tf.Tensor3D, step).reshape<tf.Tensor2D>([-1, CLASSES]);
+  const lossOn = (setup: Setup, { x, labels }: Inputs<Names>, step: number | LaunchValue) =>
+    defaultLayers.softmaxCrossEntropy(logits(setup, x, step), labels as tf.Tensor1D);
+  const trained = new TrainingStep<Names>(
+    b.network.parameters,
+    b.optimizer,
+    (inputs, step) => lossOn(b, inputs, step),
+  );
+  for (const [step, frames] of [3, 3, 3, 8, 8, 8, 3, 3, 3].entries()) {
+    const shape = [2, frames, (a.network as TemporalNetwork).backbone.featureWidth];
+    const batch = {
+      x: { values: Float32Array.from({ length: 2 * frames * shape[2] }, () => random.uniform(-1, 1)), shape },
+      labels: { values: Int32Array.from({ length: 2 * frames }, (_, i) => i % CLASSES), shape: [2 * frames] },
+    };
+    const expected = a.optimizer.step(() => lossOn(a, uploadAll(batch), step), 0.01);
+    assertEquals(await lossOf(trained.run(batch, step, 0.01)), await lossOf(expected), `step ${step}`);
+  }
+  await assertSameWeights("transformer", a, b);
+  trained.release();
   [a, b].forEach((setup) => setup.dispose());
 });
 
