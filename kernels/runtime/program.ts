@@ -253,9 +253,10 @@ export function submit(): void {
  * Lets `wrap` have every command encoder before anything is recorded into it, until the returned function is called.
  * Submits at its begin and end.
  *
+ * @returns whose result is false once it has been called before
  * @throws {Error} if somebody has them already
  */
-function wrapEncoders(wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder): () => void {
+function wrapEncoders(wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder): () => boolean {
   if (hooked) throw new Error("Cannot watch commands: a timing, counting or capturing session runs already");
   const internals = backendInternals();
   submit();
@@ -266,11 +267,12 @@ function wrapEncoders(wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder): 
   };
   let over = false;
   return () => {
-    if (over) return;
+    if (over) return false;
     over = true;
     submit();
     delete (internals as Partial<BackendInternals>).ensureCommandEncoderReady;
     hooked = false;
+    return true;
   };
 }
 
@@ -286,8 +288,7 @@ export function hookCommands(hook: CommandHook): () => void {
   const batch = env().get(BATCH_FLAG);
   env().set(BATCH_FLAG, Infinity);
   return () => {
-    unwrap();
-    env().set(BATCH_FLAG, batch);
+    if (unwrap()) env().set(BATCH_FLAG, batch);
   };
 }
 
