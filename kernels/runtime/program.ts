@@ -313,11 +313,12 @@ export function withCapture<T>(
   internals.uploadToGPU = (id) => {
     const { resource, values } = internals.tensorMap.get(id);
     if (!resource && values) {
+      const given = values as ArrayLike<number>;
       throw new Error(
-        `Cannot capture commands: ${
-          (values as ArrayLike<number>).length
-        } values of a tensor come from the host; ` +
-          "expected a tensor that was on the device before",
+        `Cannot capture commands: the host gives a tensor its values, ${given.length} of them, first ${
+          given[0]
+        }; ` +
+          "expected one that was on the device before: make it once, ahead of what is captured, and keep it",
       );
     }
     upload.call(internals, id);

@@ -31,7 +31,7 @@ export interface Measurement {
   readonly whole: number;
   /** milliseconds by which the host can learn late that all was done: its wait on an idle device */
   readonly lateness: number;
-  /** milliseconds of a step as it usually runs, by the host's clock, and of its recording */
+  /** milliseconds of a step as it usually runs, by the host's clock, and until the host has submitted it */
   readonly usual: { readonly wall: number; readonly host: number };
 }
 

@@ -295,7 +295,7 @@ export function partLines({ parts, dispatches, usual, host_ms, steps }: Profile)
     `  ${"whole, by the host's clock".padEnd(34)} ${number(whole_ms).padStart(8)} ms`,
     `  parts and whole: ${verdict(parts, steps)}`,
     `  ${"host, recording and submitting".padEnd(34)} ${number(host_ms).padStart(8)} ms  beside the device`,
-    `as it usually runs: ${number(usual.wall_ms)} ms a step, of which the host records for ${
+    `as it usually runs: ${number(usual.wall_ms)} ms a step, which the host has submitted after ${
       number(usual.host_ms)
     } ms; timing every dispatch makes it ${(whole_ms / usual.wall_ms).toFixed(2)} times as long`,
   ];

@@ -131,7 +131,7 @@ function partsTable({ parts, dispatches, host_ms, usual, steps }: ProfileFile): 
       row("sum of the parts", sum_ms, ""),
       row("whole, by the host's clock", parts.whole_ms, verdict(parts, steps)),
       row("host, recording and submitting", host_ms, "beside the device, with every dispatch timed"),
-      row("as it usually runs", usual.wall_ms, `of which the host records for ${ms(usual.host_ms)}`),
+      row("as it usually runs", usual.wall_ms, `which the host has submitted after ${ms(usual.host_ms)}`),
     ],
   );
 }

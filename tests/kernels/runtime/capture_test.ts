@@ -144,7 +144,7 @@ Deno.test("values from the host, and tensors that are gone, are refused; what wa
   assertThrows(
     () => capture(() => tf.tidy(() => x.add(tf.tensor1d([4, 5, 6])))),
     Error,
-    "3 values of a tensor come from the host; expected a tensor that was on the device before",
+    "the host gives a tensor its values, 3 of them, first 4; expected one that was on the device before",
   );
   const gone = onDevice([7, 8, 9]);
   assertThrows(
