@@ -1,6 +1,6 @@
 /**
- * Training steps that cost the host little: the first of a shape runs command by command, the second is captured, those after it
- * are launched.
+ * Training steps that cost the host little: the first of a shape runs command by command, the second is captured,
+ * those after it are launched.
  *
  * @module
  */
