@@ -23,13 +23,12 @@ export type Batch<Name extends string> = Readonly<Record<Name, HostValues>>;
 /** The inputs of a step on the device, by name. */
 export type Inputs<Name extends string> = Readonly<Record<Name, tf.Tensor>>;
 
-function upload({ values, shape }: HostValues): tf.Tensor {
-  return tf.tensor(values, shape, values instanceof Int32Array ? "int32" : "float32");
-}
-
 /** The tensors of a batch. */
-export function uploadAll<Name extends string>(batch: Batch<Name>): Inputs<Name> {
-  const entries = Object.entries<HostValues>(batch).map(([name, values]) => [name, upload(values)]);
+export function tensorsOf<Name extends string>(batch: Batch<Name>): Inputs<Name> {
+  const entries = Object.entries<HostValues>(batch).map(([name, { values, shape }]) => [
+    name,
+    tf.tensor(values, shape, values instanceof Int32Array ? "int32" : "float32"),
+  ]);
   return Object.fromEntries(entries) as Inputs<Name>;
 }
 
@@ -92,7 +91,7 @@ export class TrainingStep<Name extends string> {
 
   /** The largest magnitude of each parameter's gradient on a batch, by name; NaN and infinity show. */
   async largestGradients(batch: Batch<Name>, step: number): Promise<Map<string, number>> {
-    return await this.#optimizer.largestGradients(() => this.#lossOf(uploadAll(batch), step));
+    return await this.#optimizer.largestGradients(() => this.#lossOf(tensorsOf(batch), step));
   }
 
   /** Whether the captured commands still are the step's: the parameters may have been given other tensors. */
@@ -110,7 +109,7 @@ export class TrainingStep<Name extends string> {
     }
     this.release();
     this.#inputs = tf.tidy(() => {
-      const inputs = uploadAll(batch);
+      const inputs = tensorsOf(batch);
       names.forEach((name) => tf.keep(inputs[name]));
       return inputs;
     });

@@ -70,7 +70,8 @@ export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
   /** False once a tensor that it shares with the world has given up its buffer. */
   get valid(): boolean {
     const { bufferManager } = backendInternals();
-    return [...this.#captured.shared].every(([buffer, use]) => bufferManager.useOf(buffer) === use);
+    for (const [buffer, use] of this.#captured.shared) if (bufferManager.useOf(buffer) !== use) return false;
+    return true;
   }
 
   /**

@@ -11,7 +11,7 @@ import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { architectureFor, CnnNetwork } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
-import { type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
+import { type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
 
 const IMAGES = 16;
 const CLASSES = 7;
@@ -55,7 +55,7 @@ function setup(): BenchRun {
     (inputs) => lossOf(networks.ours, kernelLayers, inputs),
   );
   const stock = tf.train.momentum(RATE, MOMENTUM);
-  const stockLoss = () => lossOf(networks.stock, stockLayers, uploadAll(batch));
+  const stockLoss = () => lossOf(networks.stock, stockLayers, tensorsOf(batch));
   return {
     ours: () => step.run(batch, 0, RATE),
     stock: () => stock.minimize(stockLoss, true, variables(networks.stock)) as tf.Scalar,

@@ -5,8 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { ACTION_UNITS, EXPRESSIONS, type Target } from "../../data/aff_wild2/types.ts";
-import { type LaunchValue, scope } from "../../kernels/mod.ts";
-import { defaultLayers } from "../../models/layers_default.ts";
+import type { LaunchValue } from "../../kernels/mod.ts";
 import {
   type Architecture,
   createNetwork,
@@ -16,7 +15,8 @@ import {
   TemporalNetwork,
 } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
-import { type Batch, type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
+import { type Batch, type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
+import { objectiveOf } from "../run/objective.ts";
 import type { Recipe } from "../run/recipe.ts";
 import type { ModelRun } from "../run/run_file.ts";
 
@@ -62,28 +62,18 @@ function randomValues(size: number): Float32Array {
   return Float32Array.from({ length: size }, () => 2 * Math.random() - 1);
 }
 
-/** Labels of so many rows, as inputs of a step. */
-function labelsOf(labelSet: Target, rows: number): Batch<string> {
-  const units = {
-    values: Int32Array.from({ length: rows * ACTION_UNITS.length }, (_, i) => i % 2),
-    shape: [rows, ACTION_UNITS.length],
-  };
-  if (labelSet === "action_units") return { units };
+/** What is known of these rows, [rows, labelWidth]: classes and units in turn. */
+function labelsOf(labelSet: Target, rows: number): Int32Array {
+  const units = labelSet === "action_units" || labelSet === "joint" ? ACTION_UNITS.length : 0;
   const classes = labelSet === "joint" ? EXPRESSIONS.length : CLASSES[labelSet];
-  const classOf = { values: Int32Array.from({ length: rows }, (_, i) => i % classes), shape: [rows] };
-  return labelSet === "joint" ? { classes: classOf, units } : { classes: classOf };
-}
-
-/** logits [M, classes] -> the mean loss */
-function lossOf(logits: tf.Tensor2D, { classes, units }: Inputs<string>): tf.Scalar {
-  const classLoss = (x: tf.Tensor2D) => defaultLayers.softmaxCrossEntropy(x, classes as tf.Tensor1D);
-  const unitLoss = (x: tf.Tensor2D) => defaultLayers.sigmoidCrossEntropy(x, units as tf.Tensor2D);
-  return scope("loss", () => {
-    if (classes === undefined) return unitLoss(logits);
-    if (units === undefined) return classLoss(logits);
-    const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
-    return classLoss(a).add(unitLoss(b));
-  });
+  const first = (row: number) => labelSet === "action_units" ? [] : [row % classes];
+  return Int32Array.from(
+    Array.from(
+      { length: rows },
+      (_, row) => [...first(row), ...Array.from({ length: units }, (_, u) => u % 2)],
+    )
+      .flat(),
+  );
 }
 
 /** The shape of the input: images, or windows of features where the backbone does not run. */
@@ -119,12 +109,13 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
   const values = randomValues(shape.reduce((product, n) => product * n, 1));
   const accepted = backbone ? undefined : (name: string) => !isBackboneParameter(name);
   const optimizer = training ? new Sgd(network.parameters, recipe, accepted) : undefined;
+  const objective = objectiveOf(labelSet, { labelSmoothing: 0, focal: 0 });
   const batch: Batch<string> = {
     x: { values, shape },
-    ...labelsOf(labelSet, recipe.batchSize * (temporal ? recipe.window : 1)),
+    ...objective.inputs(labelsOf(labelSet, recipe.batchSize * (temporal ? recipe.window : 1))),
   };
   const loss = ({ x, ...labels }: Inputs<string>, step: number | LaunchValue) =>
-    lossOf(forward(network, x, step, recipe, training), labels);
+    objective.loss(forward(network, x, step, recipe, training), labels);
   const trained = optimizer && new TrainingStep(network.parameters, optimizer, loss);
   let steps = 0;
   // The inputs come from the host at every step, as in a run.
@@ -141,7 +132,7 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
     },
     step() {
       const step = steps++;
-      if (optimizer) optimizer.step(() => loss(uploadAll(batch), step), recipe.lr).dispose();
+      if (optimizer) optimizer.step(() => loss(tensorsOf(batch), step), recipe.lr).dispose();
       else infer();
     },
     usual() {

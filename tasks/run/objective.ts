@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { splitJointLabels } from "../../data/aff_wild2/mod.ts";
-import { ACTION_UNITS, type Dataset, EXPRESSIONS } from "../../data/aff_wild2/types.ts";
+import { ACTION_UNITS, type Dataset, EXPRESSIONS, type Target } from "../../data/aff_wild2/types.ts";
 import { epochOrder } from "../../data/loader.ts";
 import { RandomStream } from "../../data/random.ts";
 import { scope } from "../../kernels/mod.ts";
@@ -51,42 +51,59 @@ export function inverseWeights(
   });
 }
 
-/** The objective of a recipe on a training set: cross-entropy, binary cross-entropy for action units, or their sum. */
+/** The objective of a recipe on a training set, with its weights against imbalance. */
 export function createObjective(dataset: Dataset, { loss }: Recipe): Objective {
+  const { labelSet, classNames } = dataset;
+  if (loss.classWeights === "none") return objectiveOf(labelSet, loss);
   const labels = allLabels(dataset);
-  const inverse = loss.classWeights === "inverse";
   const weigh = (values: ArrayLike<number>, classes: number, kind: "class" | "units") =>
-    inverse ? tf.tensor1d(inverseWeights(values, classes, kind)) : undefined;
-  switch (dataset.labelSet) {
-    case "action_units":
-      return unitLoss(dataset.classNames.length, weigh(labels, dataset.classNames.length, "units"));
-    case "joint": {
-      const { expressions, units } = splitJointLabels(labels);
-      const first = classLoss(weigh(expressions, EXPRESSIONS.length, "class"), loss);
-      const second = unitLoss(ACTION_UNITS.length, weigh(units, ACTION_UNITS.length, "units"));
-      return {
-        inputs(batch) {
-          const parts = splitJointLabels(batch);
-          return { ...first.inputs(parts.expressions), ...second.inputs(parts.units) };
-        },
-        loss(logits, batch) {
-          const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
-          return first.loss(a, batch).add(second.loss(b, batch));
-        },
-        dispose() {
-          first.dispose();
-          second.dispose();
-        },
-      };
-    }
-    default:
-      return classLoss(weigh(labels, dataset.classNames.length, "class"), loss);
+    tf.tensor1d(inverseWeights(values, classes, kind));
+  if (labelSet === "action_units") {
+    return objectiveOf(labelSet, loss, { units: weigh(labels, ACTION_UNITS.length, "units") });
   }
+  if (labelSet !== "joint") {
+    return objectiveOf(labelSet, loss, { classes: weigh(labels, classNames.length, "class") });
+  }
+  const { expressions, units } = splitJointLabels(labels);
+  return objectiveOf(labelSet, loss, {
+    classes: weigh(expressions, EXPRESSIONS.length, "class"),
+    units: weigh(units, ACTION_UNITS.length, "units"),
+  });
+}
+
+/**
+ * Cross-entropy, binary cross-entropy for action units, or their sum.
+ *
+ * @param weights of the classes, [classes] each; the objective frees them
+ */
+export function objectiveOf(
+  labelSet: Target,
+  settings: Pick<Recipe["loss"], "labelSmoothing" | "focal">,
+  weights: { readonly classes?: tf.Tensor1D; readonly units?: tf.Tensor1D } = {},
+): Objective {
+  if (labelSet === "action_units") return unitLoss(weights.units);
+  if (labelSet !== "joint") return classLoss(weights.classes, settings);
+  const first = classLoss(weights.classes, settings);
+  const second = unitLoss(weights.units);
+  return {
+    inputs(labels) {
+      const { expressions, units } = splitJointLabels(labels);
+      return { ...first.inputs(expressions), ...second.inputs(units) };
+    },
+    loss(logits, labels) {
+      const [a, b] = tf.split<tf.Tensor2D>(logits, [EXPRESSIONS.length, ACTION_UNITS.length], 1);
+      return first.loss(a, labels).add(second.loss(b, labels));
+    },
+    dispose() {
+      first.dispose();
+      second.dispose();
+    },
+  };
 }
 
 function classLoss(
   classWeights: tf.Tensor1D | undefined,
-  { labelSmoothing, focal }: Recipe["loss"],
+  { labelSmoothing, focal }: Pick<Recipe["loss"], "labelSmoothing" | "focal">,
 ): Objective {
   const options = { classWeights, labelSmoothing, focalGamma: focal };
   return {
@@ -97,9 +114,10 @@ function classLoss(
   };
 }
 
-function unitLoss(count: number, positiveWeights: tf.Tensor1D | undefined): Objective {
+function unitLoss(positiveWeights: tf.Tensor1D | undefined): Objective {
+  const units = ACTION_UNITS.length;
   return {
-    inputs: (labels) => ({ units: { values: labels, shape: [labels.length / count, count] } }),
+    inputs: (labels) => ({ units: { values: labels, shape: [labels.length / units, units] } }),
     loss: (logits, { units }) =>
       scope(
         "loss",

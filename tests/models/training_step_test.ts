@@ -18,7 +18,7 @@ import {
 } from "../../models/networks.ts";
 import { Sgd, type SgdOptions } from "../../models/optimizer.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
-import { type Inputs, TrainingStep, uploadAll } from "../../models/training_step.ts";
+import { type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
 
 await initializeDevice();
 
@@ -219,7 +219,7 @@ Deno.test("captured steps: longer windows, for which the host makes a table anew
       x: { values: Float32Array.from({ length: 2 * frames * shape[2] }, () => random.uniform(-1, 1)), shape },
       labels: { values: Int32Array.from({ length: 2 * frames }, (_, i) => i % CLASSES), shape: [2 * frames] },
     };
-    const expected = a.optimizer.step(() => lossOn(a, uploadAll(batch), step), 0.01);
+    const expected = a.optimizer.step(() => lossOn(a, tensorsOf(batch), step), 0.01);
     assertEquals(await lossOf(trained.run(batch, step, 0.01)), await lossOf(expected), `step ${step}`);
   }
   await assertSameWeights("transformer", a, b);

@@ -5,19 +5,16 @@ import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import {
   backendInternals,
   canCapture,
-  foldWorkgroups,
   hookCommands,
-  run,
+  release,
   submit,
   withPoisonedOutputs,
 } from "../../../kernels/runtime/program.ts";
 import { writeTensor } from "../../../kernels/runtime/tensors.ts";
 import { LaunchValue } from "../../../kernels/runtime/uniforms.ts";
-import severalSource from "./shaders/several.wgsl" with { type: "text" };
+import { several } from "./_several.ts";
 
 await initializeDevice();
-
-const SEVERAL = { file: "shaders/several.wgsl", source: severalSource };
 
 /** A tensor on the device. */
 function onDevice(values: number[]): tf.Tensor1D {
@@ -27,19 +24,10 @@ function onDevice(values: number[]): tf.Tensor1D {
 }
 
 /** scale (a + b) + shift, ours */
-function sumOf(a: tf.Tensor, b: tf.Tensor, scale: number | LaunchValue, shift = 0): tf.Tensor1D {
-  const count = a.shape[0]!;
-  const workgroups = foldWorkgroups(Math.ceil(count / 8));
-  const outputs = run({
-    shader: SEVERAL,
-    inputs: [a, b],
-    outputs: [{ shape: [count] }, { shape: [count], dtype: "int32" }],
-    uniforms: { row: 8 * workgroups[0], a_first: 0, shift, scale, count },
-    workgroups,
-  });
-  const [sum, indices] = outputs.map((info) => tf.engine().makeTensorFromTensorInfo(info));
-  indices.dispose();
-  return sum as tf.Tensor1D;
+function sumOf(a: tf.Tensor, b: tf.Tensor, scale: LaunchValue, shift = 0): tf.Tensor {
+  const [sum, indices] = several(a, b, { scale, shift });
+  release(indices);
+  return tf.engine().makeTensorFromTensorInfo(sum);
 }
 
 async function read(tensor: tf.Tensor): Promise<number[]> {

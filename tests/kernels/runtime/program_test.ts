@@ -13,39 +13,13 @@ import {
   submit,
   withPoisonedOutputs,
 } from "../../../kernels/runtime/program.ts";
+import { SEVERAL, several } from "./_several.ts";
 import inPlaceSource from "./shaders/in_place.wgsl" with { type: "text" };
 import lanesSource from "./shaders/lanes.wgsl" with { type: "text" };
-import severalSource from "./shaders/several.wgsl" with { type: "text" };
 
 await initializeDevice();
 
-const SEVERAL = { file: "shaders/several.wgsl", source: severalSource };
 const IN_PLACE = { file: "shaders/in_place.wgsl", source: inPlaceSource };
-
-interface Options {
-  readonly size?: number;
-  readonly scale?: number;
-  readonly shift?: number;
-  /** elements that are written */
-  readonly count?: number;
-}
-
-/** sum = scale (a + b) + shift, and i + shift */
-function several(
-  a: TensorInfo,
-  b: TensorInfo,
-  { size = b.shape[0], scale = 1, shift = 0, count = size }: Options = {},
-) {
-  const workgroups = foldWorkgroups(Math.ceil(size / 8));
-  return run({
-    shader: SEVERAL,
-    inputs: [a, b],
-    outputs: [{ shape: [size] }, { shape: [size], dtype: "int32" }],
-    // in another order than the struct's
-    uniforms: { row: 8 * workgroups[0], a_first: 0, shift, scale, count },
-    workgroups,
-  });
-}
 
 async function read(info: TensorInfo): Promise<number[]> {
   return Array.from(await tf.backend().read(info.dataId) as Float32Array);

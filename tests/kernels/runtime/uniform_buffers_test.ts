@@ -1,13 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertEquals } from "@std/assert";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
-import { backendInternals, foldWorkgroups, release, run } from "../../../kernels/runtime/program.ts";
+import { backendInternals, release } from "../../../kernels/runtime/program.ts";
 import { uniformBuffer } from "../../../kernels/runtime/uniform_buffers.ts";
-import severalSource from "./shaders/several.wgsl" with { type: "text" };
+import { several } from "./_several.ts";
 
 await initializeDevice();
-
-const SEVERAL = { file: "shaders/several.wgsl", source: severalSource };
 
 /** Sixteen bytes that begin with a word. */
 function bytesOf(word: number): ArrayBuffer {
@@ -26,14 +24,7 @@ Deno.test("the same uniforms have one buffer, others another one", () => {
 
 Deno.test("a dispatch keeps its uniforms, however many others follow before the submit", async () => {
   const [a, b] = [tf.tensor1d([1, 2]), tf.tensor1d([10, 20])];
-  const dispatch = (shift: number) =>
-    run({
-      shader: SEVERAL,
-      inputs: [a, b],
-      outputs: [{ shape: [2] }, { shape: [2], dtype: "int32" }],
-      uniforms: { row: 8, a_first: 0, shift, scale: 2, count: 2 },
-      workgroups: foldWorkgroups(1),
-    });
+  const dispatch = (shift: number) => several(a, b, { shift, scale: 2 });
   const [first, firstIndices] = dispatch(-5);
   const { device, commandEncoder } = backendInternals();
   for (let word = 0; word < 5000; word++) uniformBuffer(device, commandEncoder!, bytesOf(1e6 + word));

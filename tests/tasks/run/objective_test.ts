@@ -6,7 +6,7 @@ import { createObjective, inverseWeights, sampleOrder } from "../../../tasks/run
 import { type Recipe, recipeFor } from "../../../tasks/run/recipe.ts";
 import { Sgd } from "../../../models/optimizer.ts";
 import { Parameters } from "../../../models/parameters.ts";
-import { type Inputs, TrainingStep, uploadAll } from "../../../models/training_step.ts";
+import { type Inputs, tensorsOf, TrainingStep } from "../../../models/training_step.ts";
 
 await initializeDevice();
 
@@ -107,7 +107,7 @@ for (const [labelSet, classes] of [["expression", 7], ["action_units", 12], ["jo
         const values = Float32Array.from({ length: rows * 5 }, () => Math.random());
         const batch = { x: { values, shape: [rows, 5] }, ...objective.inputs(labels()) };
         const losses = [
-          one.optimizer.step(() => lossOn(one, uploadAll(batch)), 0.1),
+          one.optimizer.step(() => lossOn(one, tensorsOf(batch)), 0.1),
           step.run(batch, i, 0.1),
         ];
         const [expected, found] = await Promise.all(losses.map((value) => value.data()));
