@@ -16,7 +16,7 @@ import {
 } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
 import { type Batch, type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
-import { objectiveOf } from "../run/objective.ts";
+import { objectiveOf } from "../run/loss.ts";
 import type { Recipe } from "../run/recipe.ts";
 import type { ModelRun } from "../run/run_file.ts";
 
