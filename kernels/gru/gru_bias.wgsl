@@ -1,6 +1,8 @@
-// Gradients of the biases: the sums over all steps and clips, in the order of the rows. The gates r and z have the same for
-// both biases; that of n differs by the factor r. Grid: x = one invocation four columns of 3G, y = directions.
+// Gradients of the biases: the sums over all steps and clips. The gates r and z have the same for both biases; that of n
+// differs by the factor r. A workgroup has LANES times four columns of 3G: each of its SLICES slices adds its share of
+// the rows in their order, then the first one adds the slices' sums. Grid: x = columns, y = directions.
 const LANES = 8u;
+const SLICES = 2u;
 
 struct Uniforms {
   rows: u32, // B T
@@ -18,40 +20,60 @@ struct Uniforms {
 @group(0) @binding(5) var<storage, read_write> d_hidden_bias_1: array<vec4<f32>>; // [3, G / 4] of direction 1, if it is there
 @group(0) @binding(6) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+var<workgroup> input_sums: array<vec4<f32>, LANES * SLICES>; // [SLICES, LANES]
+var<workgroup> hidden_sums: array<vec4<f32>, LANES * SLICES>; // [SLICES, LANES]
+
+@compute @workgroup_size(LANES, SLICES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
   let columns = 3u * u.units;
-  let column = min(id.x, columns - 1u);
-  let direction = id.y;
+  let own = group.x * LANES + local.x;
+  let column = min(own, columns - 1u);
+  let direction = group.y;
+  let share = (u.last - u.first + SLICES - 1u) / SLICES;
+  let first = u.first + local.y * share;
+  let last = min(u.last, first + share);
   var sum = vec4<f32>(0.0);
-  var at = (u.first * u.directions + direction) * columns + column;
-  let last = u.last + (id.z >> 16u); // + 0, as in gru_fwd.wgsl
-  for (var row = u.first; row < last; row++) {
+  var at = (first * u.directions + direction) * columns + column;
+  for (var row = first; row < last; row++) {
     sum += d_projected[at];
     at += u.directions * columns;
   }
   var hidden = sum;
   if (column >= 2u * u.units) {
     hidden = vec4<f32>(0.0);
-    at = (direction * u.rows + u.first) * columns + column;
-    for (var row = u.first; row < last; row++) {
+    at = (direction * u.rows + first) * columns + column;
+    for (var row = first; row < last; row++) {
       hidden += d_recurrent[at];
       at += columns;
     }
   }
-  if (id.x < columns && direction == 0u) {
+  input_sums[index] = sum;
+  hidden_sums[index] = hidden;
+  workgroupBarrier();
+  if (local.y > 0u || own >= columns) {
+    return;
+  }
+  for (var slice = 1u; slice < SLICES; slice++) {
+    sum += input_sums[slice * LANES + local.x];
+    hidden += hidden_sums[slice * LANES + local.x];
+  }
+  if (direction == 0u) {
     if (u.first > 0u) {
-      sum += d_input_bias[id.x];
-      hidden += d_hidden_bias[id.x];
+      sum += d_input_bias[own];
+      hidden += d_hidden_bias[own];
     }
-    d_input_bias[id.x] = sum;
-    d_hidden_bias[id.x] = hidden;
-  } else if (id.x < columns) {
+    d_input_bias[own] = sum;
+    d_hidden_bias[own] = hidden;
+  } else {
     if (u.first > 0u) {
-      sum += d_input_bias_1[id.x];
-      hidden += d_hidden_bias_1[id.x];
+      sum += d_input_bias_1[own];
+      hidden += d_hidden_bias_1[own];
     }
-    d_input_bias_1[id.x] = sum;
-    d_hidden_bias_1[id.x] = hidden;
+    d_input_bias_1[own] = sum;
+    d_hidden_bias_1[own] = hidden;
   }
 }

@@ -1,22 +1,27 @@
 // Steps back through time of a GRU layer, as gru_bwd.wgsl, for GPUs.
 //
-// A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units: DEPTH vec4s of the gradient and of the units' rows of
-// U are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units. A row of U in
-// workgroup memory is one vec4 longer than DEPTH, so that the invocations' reads fall into different banks.
+// A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units: SLICES * DEPTH vec4s of the gradient and of the
+// units' rows of U are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units
+// over a slice of DEPTH, as in gru_fwd_tile.wgsl. A row of U in workgroup memory is one vec4 longer than a round, so
+// that the invocations' reads fall into different banks.
 // With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
-// Grid: x = clips, y = units, z = directions. Not yet measured on a GPU.
+// Grid: x = clips, y = units, z = directions.
 //#include "gru_bwd_finish.wgsl"
 
 const TILE_M = 2u;
 const UNITS = 8u;
 const GROUPS = 8u;
-const DEPTH = 4u;
+const SLICES = 2u;
+const DEPTH = 2u;
 const FUSED = false; // several steps a dispatch; then UNITS must cover all units
 
-var<workgroup> d_tile: array<vec4<f32>, GROUPS * TILE_M * DEPTH>; // [clips, DEPTH]
-var<workgroup> w_tile: array<vec4<f32>, 4u * UNITS * (DEPTH + 1u)>; // [4 UNITS, DEPTH + 1]
+const ROUND = SLICES * DEPTH;
+const SUMS = TILE_M * UNITS * GROUPS; // of a slice
 
-@compute @workgroup_size(UNITS, GROUPS)
+var<workgroup> d_tile: array<vec4<f32>, GROUPS * TILE_M * ROUND>; // [clips, ROUND]
+var<workgroup> w_tile: array<vec4<f32>, max(4u * UNITS * (ROUND + 1u), SUMS)>; // [4 UNITS, ROUND + 1], then a slice's sums
+
+@compute @workgroup_size(UNITS, GROUPS, SLICES)
 fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
@@ -30,42 +35,60 @@ fn main(
     let after = u.after - passed;
     let length = gradient_length(after);
     var acc = array<vec4<f32>, TILE_M>();
-    for (var first = 0u; first < length; first += DEPTH) {
-      for (var e = lane; e < GROUPS * TILE_M * DEPTH; e += UNITS * GROUPS) {
-        let clip = first_clip + e / DEPTH;
-        let k = first + e % DEPTH;
+    for (var first = 0u; first < length; first += ROUND) {
+      for (var e = lane; e < GROUPS * TILE_M * ROUND; e += UNITS * GROUPS * SLICES) {
+        let clip = first_clip + e / ROUND;
+        let k = first + e % ROUND;
         let inside = clip < u.clips && k < length;
         let at = gradient_at(after, direction, min(clip, u.clips - 1u)) + min(k, length - 1u);
         d_tile[e] = select(vec4<f32>(0.0), d_recurrent[at], inside);
       }
-      for (var e = lane; e < 4u * UNITS * DEPTH; e += UNITS * GROUPS) {
-        let row = e / DEPTH;
+      for (var e = lane; e < 4u * UNITS * ROUND; e += UNITS * GROUPS * SLICES) {
+        let row = e / ROUND;
         let unit = 4u * first_unit + row;
-        let k = first + e % DEPTH;
+        let k = first + e % ROUND;
         let inside = unit < 4u * u.units && k < length;
         let at = select(0u, (4u * direction * u.units + unit) * length + k, inside);
-        w_tile[row * (DEPTH + 1u) + e % DEPTH] = select(vec4<f32>(0.0), hidden_weight[at], inside);
+        w_tile[row * (ROUND + 1u) + e % ROUND] = select(vec4<f32>(0.0), hidden_weight[at], inside);
       }
       workgroupBarrier();
       //#unroll
-      for (var k = 0u; k < DEPTH; k++) {
-        let w0 = w_tile[4u * local.x * (DEPTH + 1u) + k];
-        let w1 = w_tile[(4u * local.x + 1u) * (DEPTH + 1u) + k];
-        let w2 = w_tile[(4u * local.x + 2u) * (DEPTH + 1u) + k];
-        let w3 = w_tile[(4u * local.x + 3u) * (DEPTH + 1u) + k];
+      for (var slot = 0u; slot < DEPTH; slot++) {
+        let k = local.z * DEPTH + slot;
+        let w0 = w_tile[4u * local.x * (ROUND + 1u) + k];
+        let w1 = w_tile[(4u * local.x + 1u) * (ROUND + 1u) + k];
+        let w2 = w_tile[(4u * local.x + 2u) * (ROUND + 1u) + k];
+        let w3 = w_tile[(4u * local.x + 3u) * (ROUND + 1u) + k];
         //#unroll
         for (var i = 0u; i < TILE_M; i++) {
-          let d = d_tile[(local.y * TILE_M + i) * DEPTH + k];
+          let d = d_tile[(local.y * TILE_M + i) * ROUND + k];
           acc[i] += vec4<f32>(dot(d, w0), dot(d, w1), dot(d, w2), dot(d, w3));
         }
       }
       workgroupBarrier();
     }
     let unit = first_unit + local.x;
+    let place = TILE_M * (local.y * UNITS + local.x);
+    for (var slice = 1u; slice < SLICES; slice++) {
+      //#unroll
+      for (var i = 0u; i < TILE_M; i++) {
+        if (local.z == slice) {
+          w_tile[place + i] = acc[i];
+        }
+      }
+      workgroupBarrier();
+      //#unroll
+      for (var i = 0u; i < TILE_M; i++) {
+        if (local.z == 0u) {
+          acc[i] += w_tile[place + i];
+        }
+      }
+      workgroupBarrier();
+    }
     //#unroll
     for (var i = 0u; i < TILE_M; i++) {
       let clip = first_clip + local.y * TILE_M + i;
-      if (clip < u.clips && unit < u.units) {
+      if (local.z == 0u && clip < u.clips && unit < u.units) {
         finish(after, direction, clip, unit, acc[i]);
       }
     }

@@ -1,21 +1,27 @@
 // Steps of a GRU layer, as gru_fwd.wgsl, for GPUs.
 //
-// A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units, all three gates: DEPTH vec4s of h and the rows of U
-// that they meet are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units.
+// A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units, all three gates: SLICES * DEPTH vec4s of h and the
+// rows of U that they meet are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of
+// units over a slice of DEPTH; the slices' sums are added at the end. A step has few outputs for a GPU: it is the
+// slices that give it enough invocations to wait for memory with.
 // With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
-// Grid: x = clips, y = units, z = directions. Not yet measured on a GPU.
+// Grid: x = clips, y = units, z = directions.
 //#include "gru_fwd_finish.wgsl"
 
 const TILE_M = 2u;
 const UNITS = 8u;
 const GROUPS = 8u;
-const DEPTH = 4u;
+const SLICES = 2u;
+const DEPTH = 2u;
 const FUSED = false; // several steps a dispatch; then UNITS must cover all units
 
-var<workgroup> h_tile: array<vec4<f32>, GROUPS * TILE_M * DEPTH>; // [clips, DEPTH]
-var<workgroup> w_tile: array<vec4<f32>, 12u * DEPTH * UNITS>; // [4 DEPTH, 3, UNITS]
+const ROUND = SLICES * DEPTH;
+const SUMS = 3u * TILE_M * UNITS * GROUPS; // of a slice
 
-@compute @workgroup_size(UNITS, GROUPS)
+var<workgroup> h_tile: array<vec4<f32>, GROUPS * TILE_M * ROUND>; // [clips, ROUND]
+var<workgroup> w_tile: array<vec4<f32>, max(12u * ROUND * UNITS, SUMS)>; // [4 ROUND, 3, UNITS], then a slice's sums
+
+@compute @workgroup_size(UNITS, GROUPS, SLICES)
 fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
@@ -29,15 +35,15 @@ fn main(
   for (var s = u.step; s < last; s++) {
     let length = state_length(s);
     var acc = array<vec4<f32>, 3u * TILE_M>(); // [3, TILE_M]
-    for (var first = 0u; first < length; first += DEPTH) {
-      for (var e = lane; e < GROUPS * TILE_M * DEPTH; e += UNITS * GROUPS) {
-        let clip = first_clip + e / DEPTH;
-        let k = first + e % DEPTH;
+    for (var first = 0u; first < length; first += ROUND) {
+      for (var e = lane; e < GROUPS * TILE_M * ROUND; e += UNITS * GROUPS * SLICES) {
+        let clip = first_clip + e / ROUND;
+        let k = first + e % ROUND;
         let inside = clip < u.clips && k < length;
         let at = state_at(s, direction, min(clip, u.clips - 1u)) + min(k, length - 1u);
         h_tile[e] = select(vec4<f32>(0.0), previous[at], inside);
       }
-      for (var e = lane; e < 12u * DEPTH * UNITS; e += UNITS * GROUPS) {
+      for (var e = lane; e < 12u * ROUND * UNITS; e += UNITS * GROUPS * SLICES) {
         let row = e / UNITS; // of U: 3 (4 first + ..) + gate
         let unit = first_unit + e % UNITS;
         let inside = 12u * first + row < 12u * length && unit < u.units;
@@ -46,7 +52,8 @@ fn main(
       }
       workgroupBarrier();
       //#unroll
-      for (var k = 0u; k < DEPTH; k++) {
+      for (var slot = 0u; slot < DEPTH; slot++) {
+        let k = local.z * DEPTH + slot;
         //#unroll
         for (var g = 0u; g < 3u; g++) {
           let w0 = w_tile[(12u * k + g) * UNITS + local.x];
@@ -55,7 +62,7 @@ fn main(
           let w3 = w_tile[(12u * k + 9u + g) * UNITS + local.x];
           //#unroll
           for (var i = 0u; i < TILE_M; i++) {
-            let h = h_tile[(local.y * TILE_M + i) * DEPTH + k];
+            let h = h_tile[(local.y * TILE_M + i) * ROUND + k];
             acc[g * TILE_M + i] = fma(vec4<f32>(h.x), w0, acc[g * TILE_M + i]);
             acc[g * TILE_M + i] = fma(vec4<f32>(h.y), w1, acc[g * TILE_M + i]);
             acc[g * TILE_M + i] = fma(vec4<f32>(h.z), w2, acc[g * TILE_M + i]);
@@ -66,10 +73,27 @@ fn main(
       workgroupBarrier();
     }
     let unit = first_unit + local.x;
+    let place = 3u * TILE_M * (local.y * UNITS + local.x);
+    for (var slice = 1u; slice < SLICES; slice++) {
+      //#unroll
+      for (var i = 0u; i < 3u * TILE_M; i++) {
+        if (local.z == slice) {
+          w_tile[place + i] = acc[i];
+        }
+      }
+      workgroupBarrier();
+      //#unroll
+      for (var i = 0u; i < 3u * TILE_M; i++) {
+        if (local.z == 0u) {
+          acc[i] += w_tile[place + i];
+        }
+      }
+      workgroupBarrier();
+    }
     //#unroll
     for (var i = 0u; i < TILE_M; i++) {
       let clip = first_clip + local.y * TILE_M + i;
-      if (clip < u.clips && unit < u.units) {
+      if (local.z == 0u && clip < u.clips && unit < u.units) {
         finish(s, direction, clip, unit, acc[i], acc[TILE_M + i], acc[2u * TILE_M + i]);
       }
     }

@@ -236,19 +236,23 @@ export function gruLayerBackwardSteps(
   };
 }
 
+/** vec4s of columns and slices of rows of a workgroup that sums the biases' gradients. */
+type BiasTile = readonly [lanes: number, slices: number];
+const BIAS_TILES = { software: [LANES, 1], gpu: [16, 16] } as const;
+
 /** dInputBias, dHiddenBias [3G] of each direction */
 function biasGradients(
   { dProjected, dRecurrent }: GruGateGradients,
   { clips, frames, hidden, directions }: GruGeometry,
-  lanes: number,
+  [lanes, slices]: BiasTile,
 ): TensorInfo[][] {
   const rows = clips * frames;
-  const part = MAX_ROUNDS / 2; // each row is a round of two loops
+  const part = MAX_ROUNDS / 2 - slices; // each row is a round of two loops
   let sums: TensorInfo[] | undefined;
   for (let first = 0; first < rows; first += part) {
     sums = run({
       shader: BIAS,
-      constants: { LANES: lanes },
+      constants: { LANES: lanes, SLICES: slices },
       inputs: [dProjected, dRecurrent],
       outputs: [0, 0, 1, 1].map((direction, i) =>
         sums ? { inPlace: sums[i] } : { shape: [direction < directions ? 3 * hidden : 4] }
@@ -270,7 +274,7 @@ export function gruLayerBackwardWeights(
   previous: TensorInfo,
   gradients: GruGateGradients,
   geometry: GruGeometry,
-  lanes: number = currentTraits().software ? LANES : 64,
+  biasTile: BiasTile = currentTraits().software ? BIAS_TILES.software : BIAS_TILES.gpu,
 ): DirectionWeights[] {
   const { clips, frames, depth, hidden, directions } = geometry;
   const { dProjected, dRecurrent } = gradients;
@@ -280,7 +284,7 @@ export function gruLayerBackwardWeights(
   const dHidden = matmul(states, dRecurrent, { transposeA: true }); // [directions, G, 3G]
   release(rows);
   release(states);
-  const biases = biasGradients(gradients, geometry, lanes);
+  const biases = biasGradients(gradients, geometry, biasTile);
   let weights = [[dInput, dHidden]];
   if (directions === 1) {
     weights[0][1] = reshapeInfo(dHidden, [hidden, 3 * hidden]);

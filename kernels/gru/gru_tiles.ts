@@ -53,15 +53,26 @@ export function subgroupTile(clips: number, units: number, lanes = LANES, span =
   return { kind: "subgroup", constants, clips, units: units * lanes * span, fused };
 }
 
-/** `clips` clips an invocation, `groups` invocations along them, `units` along the units; `depth` vec4s at a time. */
+/**
+ * `clips` clips an invocation, `groups` invocations along them, `units` along the units, `slices` along the sum; `depth`
+ * vec4s of a slice at a time.
+ */
 export function workgroupTile(
   clips: number,
   units: number,
   groups: number,
+  slices: number,
   depth: number,
   fused = false,
 ): GruTile {
-  const constants = { TILE_M: clips, UNITS: units, GROUPS: groups, DEPTH: depth, FUSED: fused };
+  const constants = {
+    TILE_M: clips,
+    UNITS: units,
+    GROUPS: groups,
+    SLICES: slices,
+    DEPTH: depth,
+    FUSED: fused,
+  };
   return { kind: "workgroup", constants, clips: clips * groups, units, fused };
 }
 
@@ -74,7 +85,12 @@ export const GRU_OPS: Readonly<Record<GruPass, string>> = { forward: "gru_fwd", 
 /** A division of the work that does not tell how many units a layer has: it makes a tile for each. */
 export type GruVariant =
   | { readonly kind: "subgroup"; readonly lanes: number; readonly clips: number; readonly fused: boolean }
-  | { readonly kind: "workgroup"; readonly clips: number; readonly fused: boolean };
+  | {
+    readonly kind: "workgroup";
+    readonly clips: number;
+    readonly slices: number;
+    readonly fused: boolean;
+  };
 
 /** The sizes on which the choice depends. */
 export function sizesOf({ clips, hidden, directions }: GruGeometry): Record<string, number> {
@@ -84,14 +100,18 @@ export function sizesOf({ clips, hidden, directions }: GruGeometry): Record<stri
 /** vec4s of units of a lane where a step is a dispatch: a backward sum has a third of a forward one's weights. */
 const SUBGROUP_UNITS: Readonly<Record<GruPass, number>> = { forward: 1, backward: 2 };
 
+/** vec4s of a sum that a workgroup brings at a time where a step is a dispatch: in 16 KiB, which every adapter has. */
+const roundOf = (pass: GruPass, clips: number) => pass === "backward" && clips <= 2 ? 16 : 8;
+
 /** The tile of a variant for a layer. */
 export function tileOf(pass: GruPass, variant: GruVariant, { hidden }: Pick<GruGeometry, "hidden">): GruTile {
   const units = hidden / 4;
   const { kind, clips, fused } = variant;
   if (kind === "workgroup") {
+    const { slices } = variant;
     return fused
-      ? workgroupTile(clips, units, Math.ceil(64 / units), 2, true)
-      : workgroupTile(clips, 8, 8, 4);
+      ? workgroupTile(clips, units, Math.ceil(64 / units), slices, 2 / slices, true)
+      : workgroupTile(clips, 8, 8, slices, roundOf(pass, clips) / slices);
   }
   const { lanes } = variant;
   return fused
@@ -136,9 +156,15 @@ function subgroupVariants(
 
 /** Variants for a GPU. */
 function workgroupVariants({ hidden }: GruGeometry): GruVariant[] {
-  const variant = (clips: number, fused: boolean): GruVariant => ({ kind: "workgroup", clips, fused });
-  const apart = [2, 1, 4].map((clips) => variant(clips, false));
-  return hidden > FUSED_HIDDEN ? apart : [...[1, 2].map((clips) => variant(clips, true)), ...apart];
+  const variant = (clips: number, slices: number, fused: boolean): GruVariant => ({
+    kind: "workgroup",
+    clips,
+    slices,
+    fused,
+  });
+  const apart = [4, 2, 1].flatMap((slices) => [2, 1, 4].map((clips) => variant(clips, slices, false)));
+  if (hidden > FUSED_HIDDEN) return apart;
+  return [...[1, 2].flatMap((slices) => [1, 2].map((clips) => variant(clips, slices, true))), ...apart];
 }
 
 /** The variants that are worth timing, the default first. */
@@ -161,10 +187,10 @@ export function chooseGruTile(pass: GruPass, geometry: GruGeometry): GruTile {
 
 /** Rounds of all loops that an invocation takes for a step, at most. */
 function roundsOf({ kind, constants }: GruTile, units: number): number {
-  const { TILE_M, TILE_U, UNITS, GROUPS, DEPTH } = constants as Record<string, number>;
+  const { TILE_M, TILE_U, UNITS, GROUPS, SLICES, DEPTH } = constants as Record<string, number>;
   if (kind === "subgroup") return 3 * units + TILE_M * TILE_U + 1;
   const fill = Math.ceil(TILE_M * DEPTH / UNITS) + Math.ceil(12 * DEPTH / GROUPS);
-  return Math.ceil(3 * units / DEPTH) * (1 + fill) + 1;
+  return Math.ceil(3 * units / (SLICES * DEPTH)) * (1 + fill) + SLICES + 1;
 }
 
 /** Grid of a step's dispatch, and how many steps a dispatch takes at most. */

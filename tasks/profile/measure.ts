@@ -55,7 +55,7 @@ async function whenDone(): Promise<number> {
  * @throws {Error} if the adapter has no timestamp queries; the signal's reason if it is aborted
  */
 export async function measureSteps(
-  { step, usual: usualStep }: Pick<Workload, "step" | "usual">,
+  { step }: Pick<Workload, "step">,
   steps: number | undefined,
   signal: AbortSignal,
 ): Promise<Measurement> {
@@ -67,7 +67,7 @@ export async function measureSteps(
     let host = 0;
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
-      usualStep();
+      step();
       submit(); // as reading the loss does
       host += performance.now() - begin;
     }

@@ -15,7 +15,7 @@ import {
   TemporalNetwork,
 } from "../../models/networks.ts";
 import { Sgd } from "../../models/optimizer.ts";
-import { type Batch, type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
+import { type Batch, type Inputs, TrainingStep } from "../../models/training_step.ts";
 import { objectiveOf } from "../run/loss.ts";
 import type { Recipe } from "../run/recipe.ts";
 import type { ModelRun } from "../run/run_file.ts";
@@ -43,10 +43,8 @@ export interface Workload {
     /** whether a temporal network's backbone is part of the step */
     readonly backbone: boolean;
   };
-  /** one step, command by command */
+  /** one step as a run makes it: of training, launched once it has been captured, and command by command while it is timed */
   step(): void;
-  /** one step as a run makes it: of training, launched once it has been captured */
-  usual(): void;
   dispose(): void;
 }
 
@@ -131,11 +129,6 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
       backbone,
     },
     step() {
-      const step = steps++;
-      if (optimizer) optimizer.step(() => loss(tensorsOf(batch), step), recipe.lr).dispose();
-      else infer();
-    },
-    usual() {
       if (trained) trained.run(batch, steps++, recipe.lr).dispose();
       else infer();
     },

@@ -298,7 +298,7 @@ Deno.test("NaN in a frame shows in a GRU's states from there on, and in all grad
     hiddenBias: values([24]) as tf.Tensor1D,
   }];
   const [x, dy] = [values([3, 4, 4], (1 * 4 + 2) * 4 + 1), values([3, 4, 8])]; // clip 1, frame 2
-  for (const tile of [subgroupTile(2, 1, LANES), workgroupTile(1, 2, 2, 1)]) {
+  for (const tile of [subgroupTile(2, 1, LANES), workgroupTile(1, 2, 2, 2, 1)]) {
     const saved = gruLayerForward(x, weights, undefined, geometry, tile);
     const gradients = gruLayerBackwardSteps(dy, saved, geometry, false, tile);
     await requireNan(`${tile.kind}: y`, saved.y, (b, t) => b === 1 && t >= 2);
