@@ -2,8 +2,8 @@
 //
 // A workgroup sums GROUPS * TILE_M clips times UNITS vec4s of units: SLICES * DEPTH vec4s of the gradient and of the
 // units' rows of U are brought to workgroup memory at a time. One invocation sums TILE_M clips times one vec4 of units
-// over a slice of DEPTH, as in gru_fwd_tile.wgsl. A row of U in workgroup memory is one vec4 longer than a round, so
-// that the invocations' reads fall into different banks.
+// over a slice of DEPTH, as in gru_fwd_tile.wgsl. In workgroup memory the rows of U stand in the order in which invocations
+// beside each other read them, each one vec4 longer than a round, so that the reads fall into different banks.
 // With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
 // Grid: x = clips, y = units, z = directions.
 //#include "gru_bwd_finish.wgsl"
@@ -17,9 +17,14 @@ const FUSED = false; // several steps a dispatch; then UNITS must cover all unit
 
 const ROUND = SLICES * DEPTH;
 const SUMS = TILE_M * UNITS * GROUPS; // of a slice
+const THREADS = UNITS * GROUPS * SLICES;
+const D_SIZE = GROUPS * TILE_M * ROUND;
+const W_SIZE = 4u * UNITS * ROUND;
+const D_LOADS = (D_SIZE + THREADS - 1u) / THREADS; // of an invocation and round
+const W_LOADS = (W_SIZE + THREADS - 1u) / THREADS;
 
-var<workgroup> d_tile: array<vec4<f32>, GROUPS * TILE_M * ROUND>; // [clips, ROUND]
-var<workgroup> w_tile: array<vec4<f32>, max(4u * UNITS * (ROUND + 1u), SUMS)>; // [4 UNITS, ROUND + 1], then a slice's sums
+var<workgroup> d_tile: array<vec4<f32>, D_SIZE>; // [clips, ROUND]
+var<workgroup> w_tile: array<vec4<f32>, max(4u * UNITS * (ROUND + 1u), SUMS)>; // [4, UNITS, ROUND + 1], then a slice's sums
 
 @compute @workgroup_size(UNITS, GROUPS, SLICES)
 fn main(
@@ -35,34 +40,56 @@ fn main(
     let after = u.after - passed;
     let length = gradient_length(after);
     var acc = array<vec4<f32>, TILE_M>();
-    for (var first = 0u; first < length; first += ROUND) {
-      for (var e = lane; e < GROUPS * TILE_M * ROUND; e += UNITS * GROUPS * SLICES) {
+    // The loads of a round are on their way while the round before is summed.
+    for (var first = 0u; first < length + ROUND; first += ROUND) {
+      var d_next: array<vec4<f32>, D_LOADS>;
+      //#unroll
+      for (var l = 0u; l < D_LOADS; l++) {
+        let e = lane + l * THREADS;
         let clip = first_clip + e / ROUND;
         let k = first + e % ROUND;
         let inside = clip < u.clips && k < length;
-        let at = gradient_at(after, direction, min(clip, u.clips - 1u)) + min(k, length - 1u);
-        d_tile[e] = select(vec4<f32>(0.0), d_recurrent[at], inside);
+        let at = select(0u, gradient_at(after, direction, clip) + k, inside);
+        d_next[l] = select(vec4<f32>(0.0), d_recurrent[at], inside);
       }
-      for (var e = lane; e < 4u * UNITS * ROUND; e += UNITS * GROUPS * SLICES) {
-        let row = e / ROUND;
-        let unit = 4u * first_unit + row;
+      var w_next: array<vec4<f32>, W_LOADS>;
+      //#unroll
+      for (var l = 0u; l < W_LOADS; l++) {
+        let e = lane + l * THREADS;
+        let row = e / ROUND; // [4, UNITS]
+        let unit = 4u * (first_unit + row % UNITS) + row / UNITS;
         let k = first + e % ROUND;
         let inside = unit < 4u * u.units && k < length;
         let at = select(0u, (4u * direction * u.units + unit) * length + k, inside);
-        w_tile[row * (ROUND + 1u) + e % ROUND] = select(vec4<f32>(0.0), hidden_weight[at], inside);
+        w_next[l] = select(vec4<f32>(0.0), hidden_weight[at], inside);
+      }
+      if (first > 0u) {
+        //#unroll
+        for (var slot = 0u; slot < DEPTH; slot++) {
+          let k = local.z * DEPTH + slot;
+          let w0 = w_tile[local.x * (ROUND + 1u) + k];
+          let w1 = w_tile[(UNITS + local.x) * (ROUND + 1u) + k];
+          let w2 = w_tile[(2u * UNITS + local.x) * (ROUND + 1u) + k];
+          let w3 = w_tile[(3u * UNITS + local.x) * (ROUND + 1u) + k];
+          //#unroll
+          for (var i = 0u; i < TILE_M; i++) {
+            let d = d_tile[(local.y * TILE_M + i) * ROUND + k];
+            acc[i] += vec4<f32>(dot(d, w0), dot(d, w1), dot(d, w2), dot(d, w3));
+          }
+        }
       }
       workgroupBarrier();
       //#unroll
-      for (var slot = 0u; slot < DEPTH; slot++) {
-        let k = local.z * DEPTH + slot;
-        let w0 = w_tile[4u * local.x * (ROUND + 1u) + k];
-        let w1 = w_tile[(4u * local.x + 1u) * (ROUND + 1u) + k];
-        let w2 = w_tile[(4u * local.x + 2u) * (ROUND + 1u) + k];
-        let w3 = w_tile[(4u * local.x + 3u) * (ROUND + 1u) + k];
-        //#unroll
-        for (var i = 0u; i < TILE_M; i++) {
-          let d = d_tile[(local.y * TILE_M + i) * ROUND + k];
-          acc[i] += vec4<f32>(dot(d, w0), dot(d, w1), dot(d, w2), dot(d, w3));
+      for (var l = 0u; l < D_LOADS; l++) {
+        if (lane + l * THREADS < D_SIZE) {
+          d_tile[lane + l * THREADS] = d_next[l];
+        }
+      }
+      //#unroll
+      for (var l = 0u; l < W_LOADS; l++) {
+        let e = lane + l * THREADS;
+        if (e < W_SIZE) {
+          w_tile[e / ROUND * (ROUND + 1u) + e % ROUND] = w_next[l];
         }
       }
       workgroupBarrier();

@@ -17,9 +17,14 @@ const FUSED = false; // several steps a dispatch; then UNITS must cover all unit
 
 const ROUND = SLICES * DEPTH;
 const SUMS = 3u * TILE_M * UNITS * GROUPS; // of a slice
+const THREADS = UNITS * GROUPS * SLICES;
+const H_SIZE = GROUPS * TILE_M * ROUND;
+const W_SIZE = 12u * ROUND * UNITS;
+const H_LOADS = (H_SIZE + THREADS - 1u) / THREADS; // of an invocation and round
+const W_LOADS = (W_SIZE + THREADS - 1u) / THREADS;
 
-var<workgroup> h_tile: array<vec4<f32>, GROUPS * TILE_M * ROUND>; // [clips, ROUND]
-var<workgroup> w_tile: array<vec4<f32>, max(12u * ROUND * UNITS, SUMS)>; // [4 ROUND, 3, UNITS], then a slice's sums
+var<workgroup> h_tile: array<vec4<f32>, H_SIZE>; // [clips, ROUND]
+var<workgroup> w_tile: array<vec4<f32>, max(W_SIZE, SUMS)>; // [4 ROUND, 3, UNITS], then a slice's sums
 
 @compute @workgroup_size(UNITS, GROUPS, SLICES)
 fn main(
@@ -35,39 +40,60 @@ fn main(
   for (var s = u.step; s < last; s++) {
     let length = state_length(s);
     var acc = array<vec4<f32>, 3u * TILE_M>(); // [3, TILE_M]
-    for (var first = 0u; first < length; first += ROUND) {
-      for (var e = lane; e < GROUPS * TILE_M * ROUND; e += UNITS * GROUPS * SLICES) {
+    // The loads of a round are on their way while the round before is summed.
+    for (var first = 0u; first < length + ROUND; first += ROUND) {
+      var h_next: array<vec4<f32>, H_LOADS>;
+      //#unroll
+      for (var l = 0u; l < H_LOADS; l++) {
+        let e = lane + l * THREADS;
         let clip = first_clip + e / ROUND;
         let k = first + e % ROUND;
         let inside = clip < u.clips && k < length;
-        let at = state_at(s, direction, min(clip, u.clips - 1u)) + min(k, length - 1u);
-        h_tile[e] = select(vec4<f32>(0.0), previous[at], inside);
+        let at = select(0u, state_at(s, direction, clip) + k, inside);
+        h_next[l] = select(vec4<f32>(0.0), previous[at], inside);
       }
-      for (var e = lane; e < 12u * ROUND * UNITS; e += UNITS * GROUPS * SLICES) {
-        let row = e / UNITS; // of U: 3 (4 first + ..) + gate
+      var w_next: array<vec4<f32>, W_LOADS>;
+      //#unroll
+      for (var l = 0u; l < W_LOADS; l++) {
+        let e = lane + l * THREADS;
+        let row = 12u * first + e / UNITS; // of U: 3 k + gate
         let unit = first_unit + e % UNITS;
-        let inside = 12u * first + row < 12u * length && unit < u.units;
-        let at = select(0u, weights + (12u * first + row) * u.units + unit, inside);
-        w_tile[e] = select(vec4<f32>(0.0), hidden_weight[at], inside);
+        let inside = row < 12u * length && unit < u.units;
+        let at = select(0u, weights + row * u.units + unit, inside);
+        w_next[l] = select(vec4<f32>(0.0), hidden_weight[at], inside);
+      }
+      if (first > 0u) {
+        //#unroll
+        for (var slot = 0u; slot < DEPTH; slot++) {
+          let k = local.z * DEPTH + slot;
+          //#unroll
+          for (var g = 0u; g < 3u; g++) {
+            let w0 = w_tile[(12u * k + g) * UNITS + local.x];
+            let w1 = w_tile[(12u * k + 3u + g) * UNITS + local.x];
+            let w2 = w_tile[(12u * k + 6u + g) * UNITS + local.x];
+            let w3 = w_tile[(12u * k + 9u + g) * UNITS + local.x];
+            //#unroll
+            for (var i = 0u; i < TILE_M; i++) {
+              let h = h_tile[(local.y * TILE_M + i) * ROUND + k];
+              acc[g * TILE_M + i] = fma(vec4<f32>(h.x), w0, acc[g * TILE_M + i]);
+              acc[g * TILE_M + i] = fma(vec4<f32>(h.y), w1, acc[g * TILE_M + i]);
+              acc[g * TILE_M + i] = fma(vec4<f32>(h.z), w2, acc[g * TILE_M + i]);
+              acc[g * TILE_M + i] = fma(vec4<f32>(h.w), w3, acc[g * TILE_M + i]);
+            }
+          }
+        }
       }
       workgroupBarrier();
       //#unroll
-      for (var slot = 0u; slot < DEPTH; slot++) {
-        let k = local.z * DEPTH + slot;
-        //#unroll
-        for (var g = 0u; g < 3u; g++) {
-          let w0 = w_tile[(12u * k + g) * UNITS + local.x];
-          let w1 = w_tile[(12u * k + 3u + g) * UNITS + local.x];
-          let w2 = w_tile[(12u * k + 6u + g) * UNITS + local.x];
-          let w3 = w_tile[(12u * k + 9u + g) * UNITS + local.x];
-          //#unroll
-          for (var i = 0u; i < TILE_M; i++) {
-            let h = h_tile[(local.y * TILE_M + i) * ROUND + k];
-            acc[g * TILE_M + i] = fma(vec4<f32>(h.x), w0, acc[g * TILE_M + i]);
-            acc[g * TILE_M + i] = fma(vec4<f32>(h.y), w1, acc[g * TILE_M + i]);
-            acc[g * TILE_M + i] = fma(vec4<f32>(h.z), w2, acc[g * TILE_M + i]);
-            acc[g * TILE_M + i] = fma(vec4<f32>(h.w), w3, acc[g * TILE_M + i]);
-          }
+      for (var l = 0u; l < H_LOADS; l++) {
+        if (lane + l * THREADS < H_SIZE) {
+          h_tile[lane + l * THREADS] = h_next[l];
+        }
+      }
+      //#unroll
+      for (var l = 0u; l < W_LOADS; l++) {
+        if (lane + l * THREADS < W_SIZE) {
+          w_tile[lane + l * THREADS] = w_next[l];
         }
       }
       workgroupBarrier();

@@ -60,6 +60,7 @@ export async function measureSteps(
   signal: AbortSignal,
 ): Promise<Measurement> {
   const run = async (count: number) => {
+    await bringToClock();
     submit();
     await whenDone();
     signal.throwIfAborted();
