@@ -7,7 +7,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { matmul } from "../matmul/matmul.ts";
-import { release, reshapeInfo, run } from "../runtime/program.ts";
+import { currentTraits, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { KernelInputs, NewKernel } from "../runtime/registry.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import {
@@ -23,7 +23,8 @@ const BIAS_SUMS: ShaderFile = { file: "attention/bias_sums.wgsl", source: biasSu
 const NAME = "FervidSelfAttention";
 const MASKED_NAME = "FervidMaskedSelfAttention";
 const LANES = 8;
-const SLICES = 8;
+/** Slices of rows of a workgroup that sums the biases. */
+const SLICES = { software: 8, gpu: 32 } as const;
 /** Most frames of all clips: llvmpipe leaves a loop after 65535 iterations (see rows.ts), and a bias sums an eighth. */
 const MAX_ROWS = 2 ** 17;
 
@@ -79,7 +80,11 @@ function forward(inputs: KernelInputs, attributes: Attributes): TensorInfo[] {
  *
  * @param slices of the rows, summed apart
  */
-export function biasSums(a: TensorInfo, b: TensorInfo, slices = SLICES): TensorInfo[] {
+export function biasSums(
+  a: TensorInfo,
+  b: TensorInfo,
+  slices: number = currentTraits().software ? SLICES.software : SLICES.gpu,
+): TensorInfo[] {
   const [rows, columnsA] = a.shape;
   const columnsB = b.shape[1];
   return run({

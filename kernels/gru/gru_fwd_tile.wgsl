@@ -6,6 +6,9 @@
 // slices that give it enough invocations to wait for memory with.
 // With FUSED it owns all units of its clips and goes on to the next step behind a barrier.
 // Grid: x = clips, y = units, z = directions.
+//
+// Measured on an NVIDIA H200, G 384, B 96, both directions, us a step: 4 slices 32; with the loads of a round ahead of
+// it 27. Forward and backward of two layers of G 768, ms: one slice 7.1, 4 slices 4.0, with loads ahead 2.8.
 //#include "gru_fwd_finish.wgsl"
 
 const TILE_M = 2u;

@@ -16,6 +16,10 @@ const LOAD = 25;
 const CORES = 2;
 /** Up to here U stays in a core's cache, and what a step's dispatch costs outweighs the units being one workgroup's. */
 const FUSED_HIDDEN = 128;
+/** The same on a GPU, where a step has more invocations apart. */
+const GPU_FUSED_HIDDEN = 64;
+/** Workgroups of 16 clips and 8 vec4s of units below which a GPU has too little to do. */
+const FEW_WORKGROUPS = 64;
 /**
  * Rounds of loops that one invocation takes at most, all loops counted: Mesa's software driver leaves a loop after 65535,
  * without an error.
@@ -155,16 +159,20 @@ function subgroupVariants(
 }
 
 /** Variants for a GPU. */
-function workgroupVariants({ hidden }: GruGeometry): GruVariant[] {
-  const variant = (clips: number, slices: number, fused: boolean): GruVariant => ({
+function workgroupVariants(pass: GruPass, { clips, hidden, directions }: GruGeometry): GruVariant[] {
+  const variant = (rows: number, slices: number, fused: boolean): GruVariant => ({
     kind: "workgroup",
-    clips,
+    clips: rows,
     slices,
     fused,
   });
-  const apart = [4, 2, 1].flatMap((slices) => [2, 1, 4].map((clips) => variant(clips, slices, false)));
-  if (hidden > FUSED_HIDDEN) return apart;
-  return [...[1, 2].flatMap((slices) => [1, 2].map((clips) => variant(clips, slices, true))), ...apart];
+  const few = Math.ceil(clips / 16) * Math.ceil(hidden / 32) * directions < FEW_WORKGROUPS;
+  const apart = [4, 2, 1].flatMap((slices) =>
+    withFirst(few ? 1 : 2, [2, 1, 4]).map((rows) => variant(rows, slices, false))
+  );
+  if (hidden > GPU_FUSED_HIDDEN) return apart;
+  const slices = withFirst(pass === "forward" ? 1 : 2, [1, 2]);
+  return [...slices.flatMap((count) => [1, 2].map((rows) => variant(rows, count, true))), ...apart];
 }
 
 /** The variants that are worth timing, the default first. */
@@ -175,7 +183,7 @@ export function gruCandidates(
 ): GruVariant[] {
   const lanes = Math.min(LANES, subgroupSize);
   const subgroup = lanes === 0 ? [] : subgroupVariants(pass, geometry, lanes);
-  const workgroup = workgroupVariants(geometry);
+  const workgroup = workgroupVariants(pass, geometry);
   return software ? [...subgroup, ...workgroup] : [...workgroup, ...subgroup];
 }
 

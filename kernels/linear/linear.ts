@@ -20,7 +20,7 @@ const SUMS: ShaderFile = {
 };
 const NAME = "FervidLinear";
 /** Columns and slices of rows of a workgroup that sums; rows of a slice at most, see `MAX_ITERATIONS` of rows.ts. */
-const GROUPS = { software: [8, 8], gpu: [32, 8] } as const;
+const GROUPS = { software: [8, 8], gpu: [16, 16] } as const;
 
 /** What may follow the bias. */
 export type LinearActivation = "relu" | "gelu";

@@ -12,6 +12,7 @@
 // 128 and 8 x 8; [864, 2048] x [2048, 768] 26.4 by the same with k in 4 parts, 9.1 in one. 16 k a round instead of 8: 1.2
 // times as fast. Dead ends: both halves of twice the memory in turns, with one barrier a round and the loop over a round's
 // k left a loop for the instruction cache, 0.67 to 0.92 as fast (unrolled by 2, 1.06 to 1.16 times that).
+// The gaps make [864, 768] x [3072, 768]^T 1.24 times as fast, others 0.99 to 1.04.
 //#include "activation.wgsl"
 //#include "paired.wgsl"
 //#include "elements.wgsl"
@@ -59,11 +60,22 @@ struct Uniforms {
 // [k, row, my_row], vec4s of k, where k lies last in a; else [k, vec4 of rows, my_row].
 const A_DEPTH = select(4u * BLOCK_K, BLOCK_K, A_INNER);
 const A_ACROSS = select(TILE_M / 4u, TILE_M, A_INNER);
-var<workgroup> a_block: array<array<array<vec4<f32>, ROWS>, A_ACROSS>, A_DEPTH>;
+// Where k lies last neighbours store vec4s of k of one row: gaps let them fall into different banks of memory, of which
+// there are 8 by vec4s.
+struct ASlab {
+  at: array<array<vec4<f32>, ROWS>, A_ACROSS>,
+  gap: array<vec4<f32>, max(1u, 8u / BLOCK_K)>,
+}
+var<workgroup> a_block: array<ASlab, A_DEPTH>;
 // [k, column, my_column], vec4s of k, where k lies last in b; else [k, vec4 of columns, my_column].
 const B_DEPTH = select(4u * BLOCK_K, BLOCK_K, B_INNER);
 const B_ACROSS = select(TILE_N, 4u * TILE_N, B_INNER);
-var<workgroup> b_block: array<array<array<vec4<f32>, COLUMNS>, B_ACROSS>, B_DEPTH>;
+const B_ROW = COLUMNS + select(0u, 1u, B_INNER);
+struct BSlab {
+  at: array<array<vec4<f32>, B_ROW>, B_ACROSS>,
+  gap: array<vec4<f32>, 8u + 8u / BLOCK_K - B_ACROSS * B_ROW % 8u>,
+}
+var<workgroup> b_block: array<BSlab, B_DEPTH>;
 
 // value i of the round that begins at k; 0 beyond the part
 fn load_a(at: u32, i: u32, k: u32, end: u32) -> vec4<f32> {
@@ -152,9 +164,9 @@ fn main(
         let i = l * GROUP + local;
         if (A_LOADS * GROUP == A_VALUES || i < A_VALUES) {
           if (A_INNER) {
-            a_block[i % BLOCK_K][i / BLOCK_K / ROWS][i / BLOCK_K % ROWS] = next_a[l];
+            a_block[i % BLOCK_K].at[i / BLOCK_K / ROWS][i / BLOCK_K % ROWS] = next_a[l];
           } else {
-            a_block[i / (BLOCK_M / 4u)][i % (BLOCK_M / 4u) / ROWS][i % ROWS] = next_a[l];
+            a_block[i / (BLOCK_M / 4u)].at[i % (BLOCK_M / 4u) / ROWS][i % ROWS] = next_a[l];
           }
         }
       }
@@ -164,9 +176,9 @@ fn main(
         if (B_LOADS * GROUP == B_VALUES || i < B_VALUES) {
           if (B_INNER) {
             let column = i / BLOCK_K;
-            b_block[i % BLOCK_K][column / (4u * COLUMNS) * 4u + column % 4u][column / 4u % COLUMNS] = next_b[l];
+            b_block[i % BLOCK_K].at[column / (4u * COLUMNS) * 4u + column % 4u][column / 4u % COLUMNS] = next_b[l];
           } else {
-            b_block[i / BLOCK_N][i % BLOCK_N / COLUMNS][i % COLUMNS] = next_b[l];
+            b_block[i / BLOCK_N].at[i % BLOCK_N / COLUMNS][i % COLUMNS] = next_b[l];
           }
         }
       }
@@ -193,7 +205,7 @@ fn main(
           for (var j = 0u; j < TILE_N; j++) {
             //#unroll
             for (var c = 0u; c < 4u; c++) {
-              let v = b_block[d][(4u * j + c) % B_ACROSS][my_column];
+              let v = b_block[d].at[(4u * j + c) % B_ACROSS][my_column];
               f[j][c] = v.x;
               f[TILE_N + j][c] = v.y;
               f[2u * TILE_N + j][c] = v.z;
@@ -203,13 +215,13 @@ fn main(
         } else {
           //#unroll
           for (var e = 0u; e < 4u * TILE_N; e++) {
-            f[e] = b_block[(4u * d + e / TILE_N) % B_DEPTH][e % TILE_N][my_column];
+            f[e] = b_block[(4u * d + e / TILE_N) % B_DEPTH].at[e % TILE_N][my_column];
           }
         }
         if (A_INNER) {
           //#unroll
           for (var i = 0u; i < TILE_M; i++) {
-            let v = a_block[d][i % A_ACROSS][my_row];
+            let v = a_block[d].at[i % A_ACROSS][my_row];
             //#unroll
             for (var j = 0u; j < TILE_N; j++) {
               acc[i * TILE_N + j] = fma(vec4<f32>(v.x), f[j], acc[i * TILE_N + j]);
@@ -223,7 +235,7 @@ fn main(
           for (var q = 0u; q < 4u; q++) {
             //#unroll
             for (var i = 0u; i < TILE_M / 4u; i++) {
-              let v = a_block[(4u * d + q) % A_DEPTH][i][my_row];
+              let v = a_block[(4u * d + q) % A_DEPTH].at[i][my_row];
               //#unroll
               for (var c = 0u; c < 4u; c++) {
                 //#unroll

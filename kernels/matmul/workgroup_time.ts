@@ -6,8 +6,8 @@
  * @module
  */
 
-/** Multiprocessors of a large GPU (NVIDIA H200: 132); a smaller one has as much to do for each, in more turns. */
-const MULTIPROCESSORS = 128;
+/** Multiprocessors of a large GPU (NVIDIA H200); a smaller one has as much to do for each, in more turns. */
+const MULTIPROCESSORS = 132;
 /** Invocations that keep a multiprocessor busy. */
 const BUSY = 192;
 /** Multiply-adds in the time in which a value is moved to memory or from it. */
@@ -33,6 +33,8 @@ export interface TiledProduct {
   readonly threads: number;
   /** share of the adapter's peak that the tile reaches where there is work enough, measured */
   readonly efficiency: number;
+  /** to count with; those of a large GPU by default */
+  readonly multiprocessors?: number;
   /** fewest ranges of the sum; 1 by default */
   readonly leastSplit?: number;
 }
@@ -64,9 +66,9 @@ function splitsOf({ tiles, products, leastSplit = 1 }: TiledProduct): number[] {
 
 /** Multiply-adds that a multiprocessor could make meanwhile. */
 function workgroupTime(product: TiledProduct, split: number): number {
-  const { tiles, tileSize, products, threads, efficiency } = product;
-  const turns = Math.max(Math.ceil(tiles * split / MULTIPROCESSORS), BUSY / threads);
+  const { tiles, tileSize, products, threads, efficiency, multiprocessors = MULTIPROCESSORS } = product;
+  const turns = Math.max(Math.ceil(tiles * split / multiprocessors), BUSY / threads);
   const sums = turns * tileSize * Math.ceil(products / split) / efficiency;
   if (split === 1) return sums;
-  return sums + DISPATCH + MOVE * (2 * split + 1) * tiles * tileSize / MULTIPROCESSORS;
+  return sums + DISPATCH + MOVE * (2 * split + 1) * tiles * tileSize / multiprocessors;
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
 import { withBufferPool } from "./buffer_pool.ts";
 import { debug, debugStock } from "./debug.ts";
+import { Backend } from "./upload.ts";
 
 /** What a log or a bench prints about the adapter it ran on. */
 export interface AdapterRecord {
@@ -77,7 +77,7 @@ async function initialize(): Promise<AdapterRecord> {
   endRunOnErrors(device);
   refuseLargeBuffers(device);
   tf.removeBackend("webgpu");
-  tf.registerBackend("webgpu", () => withBufferPool(new WebGPUBackend(device, info), device), 3);
+  tf.registerBackend("webgpu", () => withBufferPool(new Backend(device, info), device), 3);
   await tf.setBackend("webgpu");
   if (isSoftware(info)) tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", SOFTWARE_BATCH);
   debugStock(tf.backend());

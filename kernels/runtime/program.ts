@@ -1,7 +1,7 @@
 /**
  * One dispatch on tfjs's own buffers and command encoder: several inputs, several outputs, uniforms by name.
- * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts replaces
- * one.
+ * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts and
+ * upload.ts replace one each.
  *
  * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any.
  *
