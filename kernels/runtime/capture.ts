@@ -44,7 +44,7 @@ interface Captured {
   readonly commands: readonly Command[];
   readonly varying: readonly VaryingUniforms[];
   /** of uniforms, the graph's own */
-  readonly uniforms: readonly GPUBuffer[];
+  readonly uniforms: ReadonlySet<GPUBuffer>;
   /** buffers of tensors that were there before, and which use of each this is */
   readonly shared: ReadonlyMap<GPUBuffer, number>;
   /** tensors that are written to and outlive a launch */
@@ -201,8 +201,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
   submit();
   const commands: Command[] = [];
   const varying: VaryingUniforms[] = [];
-  const uniforms: GPUBuffer[] = [];
-  const permanent = new Set<GPUBuffer>();
+  const uniforms = new Set<GPUBuffer>();
   const shared = new Map<GPUBuffer, number>();
   const written = new Set<object>();
   const sink = {
@@ -210,16 +209,14 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
       const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
       const buffer = device.createBuffer({ size: bytes.byteLength, usage });
       device.queue.writeBuffer(buffer, 0, bytes);
-      uniforms.push(buffer);
-      permanent.add(buffer);
+      uniforms.add(buffer);
       if ([...values].some((value) => value instanceof LaunchValue)) varying.push({ buffer, pack });
       return buffer;
     },
     written: (id: object) => written.add(id),
-    permanent: (buffer: GPUBuffer) => permanent.add(buffer),
   };
   const share = (buffer: GPUBuffer) => {
-    if (permanent.has(buffer) || bufferManager.inArena(buffer) || shared.has(buffer)) return;
+    if (uniforms.has(buffer) || bufferManager.inArena(buffer) || shared.has(buffer)) return;
     const use = bufferManager.useOf(buffer);
     if (use === undefined) throw new Error("Cannot capture commands: a buffer is not TensorFlow.js's");
     shared.set(buffer, use);

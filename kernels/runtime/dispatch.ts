@@ -12,13 +12,7 @@ export type { UniformValue } from "./uniforms.ts";
 /** How a shader reads an input. */
 export interface Input {
   readonly tensor: TensorInfo;
-  /**
-   * `storage` by default. `uniform` copies a window of at most 64 KiB into the uniform address space, where it is an
-   * `array<vec4<f32>, 4096>`: a software adapter loads values that a workgroup shares from there once, not once
-   * per lane (16x16 register tile, lavapipe 22.3: 36 GFLOP/s on two cores against 15 from a storage buffer).
-   */
-  readonly as?: "storage" | "uniform";
-  /** the window's first byte and length in bytes; the whole buffer by default */
+  /** first byte and length in bytes of the part that is read; the whole tensor by default */
   readonly offset?: number;
   readonly size?: number;
 }
@@ -27,7 +21,7 @@ export interface Input {
 export type Output =
   & ({ readonly shape: number[]; readonly dtype?: "float32" | "int32" } | { readonly inPlace: TensorInfo })
   & {
-    /** first byte and length in bytes of the part that is written; the whole buffer by default */
+    /** first byte and length in bytes of the part that is written; the whole tensor by default */
     readonly offset?: number;
     readonly size?: number;
   };
@@ -45,12 +39,9 @@ export interface Dispatch {
   readonly flops?: number;
 }
 
-/** Bytes of a uniform window: the smallest limit that WebGPU guarantees. */
-export const WINDOW_BYTES = 65536;
-
 const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
-/** How an input is read, `storage` and whole unless it says something else. */
+/** An input, whole unless it says which part. */
 export function inputOf(input: TensorInfo | Input): Input {
   return "tensor" in input ? input : { tensor: input };
 }
@@ -70,12 +61,6 @@ export function requireDispatch(
     const shape = "inPlace" in output ? output.inPlace.shape : output.shape;
     if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
     throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
-  }
-  for (const { tensor, as, offset = 0, size = 4 * sizeOf(tensor.shape) - offset } of inputs) {
-    if (as !== "uniform" || size <= WINDOW_BYTES) continue;
-    throw new RangeError(
-      `Cannot run ${shader.file}: a uniform window has ${size} bytes; expected at most ${WINDOW_BYTES}`,
-    );
   }
   const written = outputs.map((output) => ({
     ...output,

@@ -13,14 +13,7 @@ import { bindGroup, newBindGroup } from "./bind_groups.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import {
-  type Dispatch,
-  type Input,
-  inputOf,
-  requireDispatch,
-  type UniformValue,
-  WINDOW_BYTES,
-} from "./dispatch.ts";
+import { type Dispatch, inputOf, requireDispatch, type UniformValue } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
@@ -60,8 +53,6 @@ export interface CaptureSink {
   uniforms(bytes: ArrayBuffer, values: Iterable<UniformValue>, pack: () => ArrayBuffer): GPUBuffer;
   /** a tensor that was there before is written to */
   written(dataId: object): void;
-  /** a buffer that is never given back */
-  permanent(buffer: GPUBuffer): void;
 }
 
 let current: Dispatch | undefined; // while `run` records it
@@ -77,34 +68,6 @@ export function backendInternals(): BackendInternals {
 /** The traits of the adapter that runs. */
 export function currentTraits(): AdapterTraits {
   return adapterTraits(backendInternals().device);
-}
-
-const windows = new WeakMap<GPUDevice, Map<number, GPUBuffer>>();
-
-/**
- * Copies a part of a tensor to the device's scratch window of that binding. Commands run in order, so one window a
- * binding serves all dispatches.
- */
-function fillWindow(
-  internals: BackendInternals,
-  binding: number,
-  source: GPUBuffer,
-  input: Input,
-): GPUBuffer {
-  const { device } = internals;
-  const { offset = 0, size = source.size - (input.offset ?? 0) } = input;
-  let scratch = windows.get(device);
-  if (scratch === undefined) windows.set(device, scratch = new Map());
-  let buffer = scratch.get(binding);
-  if (buffer === undefined) {
-    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    scratch.set(binding, buffer = device.createBuffer({ size: WINDOW_BYTES, usage }));
-  }
-  sink?.permanent(buffer);
-  internals.ensureCommandEncoderReady();
-  internals.endComputePassEncoder();
-  internals.commandEncoder!.copyBufferToBuffer(source, offset, buffer, 0, size);
-  return buffer;
 }
 
 /** Fills outputs with NaN before each dispatch while `body` runs, so that an element that is not written shows. */
@@ -131,7 +94,7 @@ export function foldWorkgroups(count: number): [number, number] {
  *
  * @returns the outputs, in order; an in-place one is the given tensor
  * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, a
- * tensor beyond what the adapter binds, a uniform window beyond 64 KiB, or more lanes than a subgroup has; {TypeError}
+ * tensor beyond what the adapter binds, or more lanes than a subgroup has; {TypeError}
  * for uniforms that are not the struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
@@ -158,11 +121,11 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     else if (poisoned) poison(internals, outputs[i]);
   });
   const bufferOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
-  const resources: GPUBufferBinding[] = inputs.map((input, binding) => {
-    const buffer = bufferOf(input.tensor);
-    if (input.as === "uniform") return { buffer: fillWindow(internals, binding, buffer, input) };
-    return { buffer, offset: input.offset, size: input.size };
-  });
+  const resources: GPUBufferBinding[] = inputs.map(({ tensor, offset, size }) => ({
+    buffer: bufferOf(tensor),
+    offset,
+    size,
+  }));
   dispatch.outputs.forEach(({ offset, size }, i) =>
     resources.push({ buffer: bufferOf(outputs[i]), offset, size })
   );
