@@ -5,7 +5,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type LaunchValue, MomentumSgd, scope } from "../kernels/mod.ts";
-import { sharesBuffer } from "../kernels/runtime/tensors.ts";
 import type { Parameters } from "./parameters.ts";
 import type { HostTensor } from "./weights/safetensors.ts";
 
@@ -58,7 +57,7 @@ export class Sgd {
   step(loss: () => tf.Scalar, rate: number | LaunchValue): tf.Scalar {
     return tf.tidy(() => {
       const variables = this.#trained.map(({ variable }) => variable);
-      const { value, grads } = tf.variableGrads(loss, variables);
+      const { value, grads } = this.#kernel.makeGradients(() => tf.variableGrads(loss, variables));
       const gradients = this.#trained.map(({ name, variable }) => {
         const gradient = grads[variable.name];
         if (!gradient) throw new Error(`Cannot train ${name}: the loss does not depend on it`);
@@ -69,9 +68,9 @@ export class Sgd {
     });
   }
 
-  /** True if another tensor has the buffer of one that is trained: the next step gives that one its own. */
-  get sharesBuffers(): boolean {
-    return this.#trained.some(({ variable }) => sharesBuffer(variable));
+  /** False if the next step moves weights: they come from elsewhere, or another tensor has their buffer too. */
+  get isSettled(): boolean {
+    return this.#kernel.holds(this.#trained.map(({ variable }) => variable));
   }
 
   /** The largest magnitude of each parameter's gradient, by name; NaN and infinity show. */

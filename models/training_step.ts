@@ -76,7 +76,7 @@ export class TrainingStep<Name extends string> {
     const inputs = this.#inputs!;
     const eager = () => this.#optimizer.step(() => this.#lossOf(inputs, this.#step), this.#rate);
     const shapes = shapesOf(batch);
-    if (this.#warm !== shapes || !canCapture() || this.#optimizer.sharesBuffers) {
+    if (this.#warm !== shapes || !canCapture() || !this.#optimizer.isSettled) {
       this.#warm = shapes;
       return eager();
     }

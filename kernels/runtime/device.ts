@@ -6,7 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { withBufferPool } from "./buffer_pool.ts";
 import { debug, debugStock } from "./debug.ts";
-import { Backend } from "./upload.ts";
+import { Backend } from "./backend.ts";
 
 /** What a log or a bench prints about the adapter it ran on. */
 export interface AdapterRecord {

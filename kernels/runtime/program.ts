@@ -1,7 +1,7 @@
 /**
  * One dispatch on tfjs's own buffers and command encoder: several inputs, several outputs, uniforms by name.
  * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts and
- * upload.ts replace one each.
+ * backend.ts replace one each.
  *
  * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any.
  *
@@ -19,6 +19,7 @@ import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
 import { uniformBuffer } from "./uniform_buffers.ts";
 import { packUniforms } from "./uniforms.ts";
+import { isPart, moveOut, partOf, type Resource } from "./views.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 
@@ -27,7 +28,7 @@ export interface BackendInternals {
   readonly device: GPUDevice;
   readonly tensorMap: {
     has(id: object): boolean;
-    get(id: object): { resource?: GPUBuffer; values?: unknown; refCount: number; dtype: string };
+    get(id: object): { resource?: Resource; values?: unknown; refCount: number; dtype: string };
   };
   readonly bufferManager: BufferPool;
   uploadToGPU(id: object): void;
@@ -55,10 +56,14 @@ export interface CaptureSink {
   written(dataId: object): void;
 }
 
+/** Is told of every new output before it has a buffer; it may give it a part of one, see views.ts. */
+export type Placer = (output: TensorInfo) => void;
+
 let current: Dispatch | undefined; // while `run` records it
 let hooked = false;
 let poisoned = false;
 let sink: CaptureSink | undefined;
+let placer: Placer | undefined;
 
 /** The backend's private side. */
 export function backendInternals(): BackendInternals {
@@ -78,6 +83,17 @@ export function withPoisonedOutputs<T>(body: () => T): T {
     return body();
   } finally {
     poisoned = before;
+  }
+}
+
+/** Lets `given` place the new outputs of what runs in `body`. */
+export function withPlacer<T>(given: Placer, body: () => T): T {
+  const before = placer;
+  placer = given;
+  try {
+    return body();
+  } finally {
+    placer = before;
   }
 }
 
@@ -111,29 +127,33 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     holdsIntegers(internals, tensor) ? toFloats(tensor) : undefined
   );
   const inputs = given.map((input, i) => ({ ...input, tensor: converted[i] ?? input.tensor }));
-  const outputs = dispatch.outputs.map((output): TensorInfo =>
-    "inPlace" in output ? output.inPlace : internals.makeTensorInfo(output.shape, output.dtype ?? "float32")
-  );
+  const outputs = dispatch.outputs.map((output): TensorInfo => {
+    if ("inPlace" in output) return output.inPlace;
+    const made = internals.makeTensorInfo(output.shape, output.dtype ?? "float32");
+    placer?.(made);
+    return made;
+  });
   for (const { dataId } of [...inputs.map(({ tensor }) => tensor), ...outputs]) internals.uploadToGPU(dataId);
   dispatch.outputs.forEach((output, i) => {
     // tfjs keeps the values of a tensor that was read; an update in place makes them stale.
     if ("inPlace" in output) valuesChange(outputs[i]);
     else if (poisoned) poison(internals, outputs[i]);
   });
-  const bufferOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
-  const resources: GPUBufferBinding[] = inputs.map(({ tensor, offset, size }) => ({
-    buffer: bufferOf(tensor),
-    offset,
-    size,
-  }));
-  dispatch.outputs.forEach(({ offset, size }, i) =>
-    resources.push({ buffer: bufferOf(outputs[i]), offset, size })
-  );
+  const resourceOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
+  for (const written of outputs.map(resourceOf).filter(isPart)) {
+    for (const { tensor } of inputs) {
+      if (partOf(resourceOf(tensor)).buffer === written.buffer) moveOut(internals, tensor.dataId);
+    }
+  }
+  const resources = [
+    ...inputs.map(({ tensor, offset, size }) => partOf(resourceOf(tensor), offset, size)),
+    ...dispatch.outputs.map(({ offset, size }, i) => partOf(resourceOf(outputs[i]), offset, size)),
+  ];
   internals.ensureCommandEncoderReady();
   if (bytes.byteLength > 0) {
     const buffer = sink?.uniforms(bytes, Object.values(values), pack) ??
       uniformBuffer(device, internals.commandEncoder!, bytes);
-    resources.push({ buffer });
+    resources.push(partOf(buffer));
   }
   const group = (sink === undefined ? bindGroup : newBindGroup)(device, layout, resources);
   record(internals, pipeline, group, dispatch);
@@ -188,14 +208,14 @@ function record(
 
 /** Overwrites a new output with a bit pattern that reads as NaN. */
 function poison(internals: BackendInternals, output: TensorInfo): void {
-  const target = internals.tensorMap.get(output.dataId).resource!;
+  const target = partOf(internals.tensorMap.get(output.dataId).resource!);
   const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
   const source = internals.bufferManager.acquireBuffer(target.size, usage, true, false);
   new Uint8Array(source.getMappedRange()).fill(0xff);
   source.unmap();
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
-  internals.commandEncoder!.copyBufferToBuffer(source, 0, target, 0, target.size);
+  internals.commandEncoder!.copyBufferToBuffer(source, 0, target.buffer, target.offset, target.size);
   internals.stagingPendingDisposal.push(source);
 }
 

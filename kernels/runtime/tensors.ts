@@ -5,6 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, submit, valuesChange } from "./program.ts";
+import { moveOut, partOf } from "./views.ts";
 
 /** A part of one tensor that becomes a part of another; offsets and size in bytes, multiples of 4. */
 export interface TensorCopy {
@@ -20,15 +21,19 @@ export function copyTensors(copies: readonly TensorCopy[]): void {
   const internals = backendInternals();
   for (const { from, fromOffset, to, toOffset, size } of copies) {
     for (const { dataId } of [from, to]) internals.uploadToGPU(dataId);
-    const [source, target] = [from, to].map(({ dataId }) => internals.tensorMap.get(dataId));
     valuesChange(to);
+    const part = ({ dataId }: TensorInfo, offset: number) =>
+      partOf(internals.tensorMap.get(dataId).resource!, offset, size);
+    const target = part(to, toOffset);
+    if (part(from, fromOffset).buffer === target.buffer) moveOut(internals, from.dataId);
+    const source = part(from, fromOffset);
     internals.ensureCommandEncoderReady();
     internals.endComputePassEncoder();
     internals.commandEncoder!.copyBufferToBuffer(
-      source.resource!,
-      fromOffset,
-      target.resource!,
-      toOffset,
+      source.buffer,
+      source.offset,
+      target.buffer,
+      target.offset,
       size,
     );
     for (const { dataId } of [from, to]) internals.commandQueueOwnedIds.add(dataId);
@@ -46,8 +51,8 @@ export function writeTensor(tensor: TensorInfo, values: Float32Array | Int32Arra
   const internals = backendInternals();
   internals.uploadToGPU(tensor.dataId);
   valuesChange(tensor);
-  const { resource } = internals.tensorMap.get(tensor.dataId);
-  internals.device.queue.writeBuffer(resource!, 0, values as BufferSource);
+  const { buffer, offset } = partOf(internals.tensorMap.get(tensor.dataId).resource!);
+  internals.device.queue.writeBuffer(buffer, offset, values as BufferSource);
 }
 
 /** True if another tensor has the same buffer, so that an update in place would change it too. */

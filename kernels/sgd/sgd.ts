@@ -2,18 +2,26 @@
  * Stochastic gradient descent with momentum, weight decay and clipping of the gradients' norm, over many tensors in
  * one dispatch (two with clipping).
  *
- * WebGPU binds few buffers to a dispatch and tfjs gives each tensor its own. So weights and velocities live here in one
- * large buffer each; the gradients are copied into a third before the update, and the new weights into their tensors
- * after it. A copy costs a tenth of what a dispatch per tensor does.
+ * WebGPU binds few buffers to a dispatch and tfjs gives each tensor its own. So weights, velocities and gradients lie in
+ * one large buffer each: a weight's tensor is a part of it from the first update on, and its gradient is made in its
+ * place from the second step on (places.ts), so that nothing is copied.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
-import { copyTensors, emptyTensor, sharesBuffer, type TensorCopy } from "../runtime/tensors.ts";
+import {
+  backendInternals,
+  currentTraits,
+  foldWorkgroups,
+  run,
+  submit,
+  valuesChange,
+} from "../runtime/program.ts";
+import { emptyTensor, sharesBuffer } from "../runtime/tensors.ts";
 import { LaunchValue } from "../runtime/uniforms.ts";
 import { type Layout, layOut } from "./layout.ts";
+import { GradientPlaces, Places } from "./places.ts";
 import normSource from "./sgd_norm.wgsl" with { type: "text" };
 import updateSource from "./sgd_update.wgsl" with { type: "text" };
 
@@ -82,8 +90,9 @@ export class MomentumSgd {
   readonly #norm: tf.Scalar;
   /** 1 after a guarded update met a loss that was not finite */
   readonly #halted: tf.Scalar;
-  /** the data of which each weight is a copy here */
-  readonly #copied: (object | undefined)[];
+  readonly #weights: Places;
+  readonly #velocities: Places;
+  readonly #gradients: GradientPlaces;
 
   /** @throws {RangeError} if there is nothing to train, or a setting is out of range */
   constructor(
@@ -95,10 +104,7 @@ export class MomentumSgd {
     this.#parameters = parameters;
     this.#settings = settings;
     this.#tile = tile;
-    const { maxStorageBufferBindingSize, maxBufferSize } = backendInternals().device.limits;
-    const capacity = tile.capacity ??
-      Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / BYTES);
-    this.#layout = layOut(parameters.map(({ shape }) => sizeOf(shape)), 4 * tile.block, capacity);
+    this.#layout = layOutParameters(parameters, tile);
     const keep = <T extends tf.Tensor>(tensor: T): T => tf.keep(tensor);
     this.#buffers = this.#layout.lengths.map((length, buffer) => ({
       weights: keep(tf.fill<tf.Rank.R1>([length], 0)),
@@ -109,18 +115,27 @@ export class MomentumSgd {
     this.#partialSums = keep(tf.zeros<tf.Rank.R1>([tile.chunks * this.#buffers.length]));
     this.#norm = keep(tf.scalar(0));
     this.#halted = keep(tf.scalar(0, "int32"));
-    this.#copied = parameters.map(() => undefined);
+    this.#weights = new Places(this.#placesIn("weights"));
+    this.#velocities = new Places(this.#placesIn("velocities"));
+    this.#gradients = new GradientPlaces(this.#placesIn("gradients"));
+  }
+
+  #placesIn(kind: "weights" | "velocities" | "gradients") {
+    return this.#layout.places.map(({ buffer, offset }, i) => ({
+      whole: this.#buffers[buffer][kind],
+      offset: BYTES * offset,
+      size: BYTES * sizeOf(this.#parameters[i].shape),
+    }));
   }
 
   #settingsOf(buffer: number, length: number): tf.Tensor2D {
     const block = 4 * this.#tile.block;
     const values = new Float32Array(2 * length / block);
-    this.#layout.tensors.forEach((segments, i) => {
-      const { rateFactor = 1, weightDecay } = this.#parameters[i];
-      for (const { offset, size } of segments.filter((segment) => segment.buffer === buffer)) {
-        for (let at = offset / block; at < (offset + size) / block; at++) {
-          values.set([rateFactor, weightDecay], 2 * at);
-        }
+    this.#layout.places.forEach((place, i) => {
+      if (place.buffer !== buffer) return;
+      const { rateFactor = 1, weightDecay, shape } = this.#parameters[i];
+      for (let at = place.offset / block; at < (place.offset + sizeOf(shape)) / block; at++) {
+        values.set([rateFactor, weightDecay], 2 * at);
       }
     });
     return tf.tensor2d(values, [length / block, 2]);
@@ -131,13 +146,24 @@ export class MomentumSgd {
     return this.#settings.clipNorm === undefined ? undefined : this.#norm;
   }
 
+  /** True if the weights are where the next update wants them, and nobody else has their buffers. */
+  holds(weights: readonly tf.Variable[]): boolean {
+    return weights.every((weight, i) => this.#weights.has(i, weight) && !sharesBuffer(weight));
+  }
+
+  /** Runs what makes the gradients of the next update, so that they are made where it reads them. */
+  makeGradients<T>(body: () => T): T {
+    return this.#gradients.make(body);
+  }
+
   /**
    * v <- momentum v + (gradient + weightDecay w); w <- w - rate v. Nothing is read back.
    *
    * With a `loss`, the first one that is NaN or infinite ends all updates: the weights stay as they were before it,
    * however late the host reads the loss.
    *
-   * @param weights in the constructor's order; updated in place, or given a new buffer where another tensor has the same
+   * @param weights in the constructor's order; updated in place, once they are here: a weight that comes from elsewhere, or
+   * whose buffer another tensor has too, gets other data
    * @param gradients in the same order
    * @param loss of the step, a scalar
    * @throws {RangeError} if their shapes are not the constructor's
@@ -150,19 +176,22 @@ export class MomentumSgd {
   ): void {
     this.#requireShapes("weight", weights);
     this.#requireShapes("gradient", gradients);
-    const changed = weights.flatMap((weight, i) =>
-      weight.dataId === this.#copied[i] ? [] : this.#copies(i, weight, "weights", "in")
-    );
-    copyTensors([
-      ...changed,
-      ...gradients.flatMap((gradient, i) => this.#copies(i, gradient, "gradients", "in")),
-    ]);
+    weights.forEach((weight, i) => this.#takeIn(weight, i));
+    this.#gradients.settle(gradients);
     this.#dispatch(rate, loss);
-    copyTensors(weights.flatMap((weight, i) => {
-      if (sharesBuffer(weight)) replaceBuffer(weight);
-      this.#copied[i] = weight.dataId;
-      return this.#copies(i, weight, "weights", "out");
-    }));
+    weights.forEach(valuesChange);
+  }
+
+  #takeIn(weight: tf.Variable, i: number): void {
+    const here = this.#weights.has(i, weight);
+    if (here && !sharesBuffer(weight)) return;
+    if (here) this.#weights.vacate(i); // who has it too keeps the values of now
+    else this.#weights.fill(i, weight);
+    const info = emptyTensor([...weight.shape]);
+    this.#weights.give(i, info);
+    const tensor = tf.engine().makeTensorFromTensorInfo(info);
+    weight.assign(tensor);
+    tensor.dispose();
   }
 
   #dispatch(rate: number | LaunchValue, loss: TensorInfo | undefined): void {
@@ -206,22 +235,10 @@ export class MomentumSgd {
     }
   }
 
-  /** The copies between the i-th tensor and its place in the buffers. */
-  #copies(i: number, tensor: TensorInfo, kind: keyof Buffers, direction: "in" | "out"): TensorCopy[] {
-    return this.#layout.tensors[i].map(({ buffer, offset, from, size }) => {
-      const flat = this.#buffers[buffer][kind];
-      const own = BYTES * from;
-      const shared = BYTES * offset;
-      return direction === "in"
-        ? { from: tensor, fromOffset: own, to: flat, toOffset: shared, size: BYTES * size }
-        : { from: flat, fromOffset: shared, to: tensor, toOffset: own, size: BYTES * size };
-    });
-  }
-
   /** The i-th velocity, a copy that the caller disposes. */
   velocity(i: number): tf.Tensor {
     const info = emptyTensor([...this.#parameters[i].shape]);
-    copyTensors(this.#copies(i, info, "velocities", "out"));
+    this.#velocities.read(i, info);
     return tf.engine().makeTensorFromTensorInfo(info);
   }
 
@@ -232,7 +249,7 @@ export class MomentumSgd {
    */
   setVelocity(i: number, values: tf.Tensor): void {
     this.#requireShape("velocity", values, i);
-    copyTensors(this.#copies(i, values, "velocities", "in"));
+    this.#velocities.fill(i, values);
   }
 
   #requireShapes(what: string, tensors: readonly TensorInfo[]): void {
@@ -254,18 +271,31 @@ export class MomentumSgd {
     }
   }
 
-  /** Frees the buffers; the weights stay. */
+  /** Frees the buffers; the weights stay, in buffers of their own. */
   dispose(): void {
+    this.#weights.release();
+    this.#gradients.release();
+    submit(); // commands that use a part do not hold the whole
     tf.dispose([this.#partialSums, this.#norm, this.#halted]);
     for (const buffers of this.#buffers) tf.dispose(Object.values(buffers));
   }
 }
 
-/** Gives a variable a buffer of its own, whose values are not set. */
-function replaceBuffer(variable: tf.Variable): void {
-  const fresh = tf.engine().makeTensorFromTensorInfo(emptyTensor([...variable.shape]));
-  variable.assign(fresh);
-  fresh.dispose();
+function layOutParameters(parameters: readonly SgdParameter[], tile: SgdTile): Layout {
+  const { limits } = backendInternals().device;
+  const block = Math.max(4 * tile.block, limits.minStorageBufferOffsetAlignment / BYTES);
+  const bytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const capacity = block * Math.floor((tile.capacity ?? bytes / BYTES) / block);
+  const sizes = parameters.map(({ shape }) => sizeOf(shape));
+  sizes.forEach((size, i) => {
+    if (size <= capacity) return;
+    throw new RangeError(
+      `Cannot update by SGD: parameter ${i} takes ${BYTES * size} bytes; expected at most the ${
+        BYTES * capacity
+      } that this adapter binds at once`,
+    );
+  });
+  return layOut(sizes, block, capacity);
 }
 
 function requireSettings(parameters: readonly SgdParameter[], { momentum, clipNorm }: SgdSettings): void {

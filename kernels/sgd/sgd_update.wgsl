@@ -5,7 +5,7 @@
 // own rate and decay. A workgroup: blocks_each blocks, LANES vec4s at a time. Grid: groups of blocks.
 //
 // Measured on lavapipe, ResNet50 of width 16 (161 tensors, 1.5 M values): one dispatch a tensor 3.5x stock, this with
-// the copies of gradients and weights 17x.
+// copies of gradients and weights in and out 17x; without (places.ts) 19 ms instead of 40 on a machine of slow memory.
 const LANES = 8u;
 const BLOCK = 64u; // vec4s
 const CLIP = false;

@@ -1,7 +1,9 @@
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
+import { register, relu } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
+import { hookCommands } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { layOut } from "../../kernels/sgd/layout.ts";
 import { MomentumSgd, type SgdTile, TILES } from "../../kernels/sgd/sgd.ts";
@@ -11,6 +13,7 @@ import { compare } from "../_compare.ts";
 import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
+register();
 const requireVaried = watchConstants("sgd");
 
 const seed = Math.floor(Math.random() * 2 ** 31); // fresh inputs each time; printed when a case fails
@@ -98,9 +101,9 @@ Deno.test("sgd: every tile constant, and tensors over several buffers", async ()
     { normLanes: 1 },
     { normLanes: 32 },
     { chunks: 64 },
-    { capacity: 32 },
+    { capacity: 320 },
     TILES.gpu,
-    { capacity: 250 },
+    { capacity: 550 },
   ];
   const clipped = { ...EDGE_CASES[1], settings: { momentum: 0.9, clipNorm: 2 } };
   for (const variant of variants) await check(clipped, { ...TILE, ...variant });
@@ -136,13 +139,13 @@ Deno.test("sgd: more than 65535 workgroups", async () => {
 });
 
 Deno.test("sgd: tensors lie one after the other, whole blocks each, over as many buffers as they need", () => {
-  const { lengths, tensors } = layOut([5, 8, 20, 1], 4, 18);
-  assertEquals(lengths, [16, 16, 8]);
-  assertEquals(tensors, [
-    [{ buffer: 0, offset: 0, from: 0, size: 5 }],
-    [{ buffer: 0, offset: 8, from: 0, size: 8 }],
-    [{ buffer: 1, offset: 0, from: 0, size: 16 }, { buffer: 2, offset: 0, from: 16, size: 4 }],
-    [{ buffer: 2, offset: 4, from: 0, size: 1 }],
+  const { lengths, places } = layOut([5, 8, 17, 1], 4, 22);
+  assertEquals(lengths, [16, 20, 4]);
+  assertEquals(places, [
+    { buffer: 0, offset: 0 },
+    { buffer: 0, offset: 8 },
+    { buffer: 1, offset: 0 },
+    { buffer: 2, offset: 0 },
   ]);
 });
 
@@ -192,11 +195,116 @@ Deno.test("sgd: a tensor that shares a weight's buffer keeps its values", async 
   dispose();
 });
 
+/** Copies from buffer to buffer that a body records. */
+function countCopies(body: () => void): number {
+  let copies = 0;
+  const end = hookCommands({
+    onDispatch: (_name, _dispatch, record) => record(),
+    onCopy(_bytes, record) {
+      copies++;
+      record();
+    },
+  });
+  try {
+    body();
+  } finally {
+    end();
+  }
+  return copies;
+}
+
+/** Two weights [3], whose gradients a kernel makes of `values`, in the order of `order`. */
+function pair() {
+  const shapes = [[3], [3]];
+  const weights = shapes.map((shape) => variable(tf.fill(shape, 10)));
+  const sgd = new MomentumSgd(shapes.map((shape) => ({ shape, weightDecay: 0 })), { momentum: 0 });
+  const make = (values: readonly number[], order = [0, 1]) =>
+    sgd.makeGradients(() => {
+      const made: tf.Tensor[] = [];
+      for (const i of order) made[i] = tf.tidy(() => relu(tf.fill(shapes[i], values[i])));
+      return made;
+    });
+  return {
+    weights,
+    sgd,
+    make,
+    update: (gradients: readonly tf.Tensor[]) => sgd.update(weights, gradients, 1),
+    firsts: async () => await Promise.all(weights.map(async (weight) => (await weight.data())[2])),
+    dispose() {
+      sgd.dispose();
+      tf.dispose(weights);
+    },
+  };
+}
+
+Deno.test("sgd: from the second step on nothing is copied", async () => {
+  const { weights, sgd, make, update, firsts, dispose } = pair();
+  const steps = [[1, 2], [3, 4], [5, 6]].map((values) =>
+    countCopies(() => {
+      const gradients = make(values);
+      update(gradients);
+      tf.dispose(gradients);
+    })
+  );
+  assertEquals(steps, [4, 0, 0]); // weights and gradients come in once
+  assertEquals(await firsts(), [1, -2]);
+  assert(sgd.holds(weights));
+  dispose();
+});
+
+Deno.test("sgd: gradients that are held, made in another order, or the same keep their values and count", async () => {
+  const { weights, make, update, firsts, dispose } = pair();
+  const first = make([1, 2]);
+  update(first);
+  const second = make([3, 4]); // the first are held, and were made before there was an order
+  update(second);
+  const third = make([5, 6]); // the second are held, in their places
+  update(third);
+  tf.dispose(second);
+  const turned = make([7, 8], [1, 0]);
+  update(turned);
+  const again = make([9, 10], [1, 0]);
+  update(again);
+  assertEquals(await firsts(), [10 - 25, 10 - 30]);
+  for (const [gradients, values] of [[first, [1, 2]], [third, [5, 6]], [turned, [7, 8]], [again, [9, 10]]]) {
+    const read = await Promise.all((gradients as tf.Tensor[]).map((gradient) => gradient.data()));
+    assertEquals(read.map((data) => data[2]), values as number[]);
+  }
+  tf.dispose([first, third, turned, again]);
+  tf.dispose(weights);
+  const equal = [3, 3].map((size) => variable(tf.zeros([size])));
+  const sgd = new MomentumSgd(equal.map(({ shape }) => ({ shape, weightDecay: 0 })), { momentum: 0 });
+  for (let step = 1; step < 4; step++) {
+    const shared = sgd.makeGradients(() => tf.tidy(() => relu(tf.fill([3], step))));
+    sgd.update(equal, [shared, shared], 1);
+    shared.dispose();
+  }
+  for (const weight of equal) assertEquals([...await weight.data()], [-6, -6, -6]);
+  sgd.dispose();
+  tf.dispose(equal);
+  dispose();
+});
+
+Deno.test("sgd: one after the other trains the same weights, which outlive both", async () => {
+  const { weight, sgd, update } = single();
+  update();
+  const next = new MomentumSgd([{ shape: [3], weightDecay: 0 }], { momentum: 0 });
+  const gradient = tf.ones([3]);
+  next.update([weight], [gradient], 10);
+  assert(!sgd.holds([weight]));
+  update();
+  sgd.dispose();
+  next.update([weight], [gradient], 10);
+  next.dispose();
+  assertEquals([...await weight.data()], [-21, -20, -19]);
+  tf.dispose([weight, gradient]);
+});
+
 Deno.test("sgd: velocities can be set and read, and nothing leaks", async () => {
   const before = tf.memory().numTensors;
   const test = EDGE_CASES[2];
   const { weights, reference } = begin(test);
-  const sgd = new MomentumSgd(test.parameters, test.settings, { ...TILE, capacity: 256 });
+  const sgd = new MomentumSgd(test.parameters, test.settings, { ...TILE, capacity: 512 });
   const gradients = test.parameters.map(({ shape }) => draw(shape));
   for (const [i, { shape }] of test.parameters.entries()) {
     const velocity = draw(shape);
@@ -232,6 +340,12 @@ Deno.test("sgd: what does not fit is refused", () => {
   assertThrows(() => new MomentumSgd(parameters, { momentum: 0, clipNorm: 0 }), RangeError, "clipNorm is 0");
   const empty = [{ shape: [3, 0], weightDecay: 0 }];
   assertThrows(() => new MomentumSgd(empty, { momentum: 0 }), RangeError, "parameter 0 has shape [3,0]");
+  const small = { ...TILE, capacity: 300 };
+  assertThrows(
+    () => new MomentumSgd([{ shape: [10, 40], weightDecay: 0 }], { momentum: 0 }, small),
+    RangeError,
+    "Cannot update by SGD: parameter 0 takes 1600 bytes; expected at most the 1024 that this adapter binds",
+  );
   const { weight, sgd, dispose } = single();
   const wrong = tf.ones([4]);
   assertThrows(() => sgd.update([weight], [wrong], 1), RangeError, "gradient 0 is float32 [4]; expected");

@@ -97,7 +97,7 @@ Deno.test("an update in place goes on from launch to launch", async () => {
       const sum = total.add(x);
       const { tensorMap, commandEncoder } = backendInternals();
       backendInternals().endComputePassEncoder();
-      const [from, to] = [sum, total].map(({ dataId }) => tensorMap.get(dataId).resource!);
+      const [from, to] = [sum, total].map(({ dataId }) => tensorMap.get(dataId).resource as GPUBuffer);
       commandEncoder!.copyBufferToBuffer(from, 0, to, 0, 8);
     });
     return total.clone().square();
