@@ -1,11 +1,12 @@
 // dbeta = sum g, dgamma = sum g xhat, dx = gamma inverse (g - dbeta / M - xhat dgamma / M); g and xhat as in
 // batch_norm_bwd_sums.wgsl. With running statistics (FROZEN) dx = gamma inverse g.
 //
-// The only dispatch of the backward pass where there are few rows: an invocation has all rows of WIDE elements, LANES
-// apart, adds them up, then makes dx. Grid: c / WIDE, in elements.
+// The only dispatch of the backward pass where there are few rows: LANES_M invocations take the rows of WIDE elements,
+// LANES apart, in turn, and their sums together, then make dx. Grid: c / WIDE, in elements.
 //#include "elements.wgsl"
 //#include "nan.wgsl"
-const LANES = 8u;
+const LANES = 8u; // along channels
+const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const RELU = true;
 const RESIDUAL = false; // a ReLU over a sum with a residual
@@ -38,25 +39,31 @@ fn gradient(at: u32, centred: Element, scale: Element, beta: Element) -> Element
   return g;
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
-  let column = id.y * grid.x * LANES + id.x;
+var<workgroup> found: array<array<Element, 2>, LANES * LANES_M>;
+
+@compute @workgroup_size(LANES, LANES_M)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+) {
+  let column = (workgroup.y * grid.x + workgroup.x) * LANES + local.x;
   let c = column / LANES * LANES * WIDE + column % LANES;
+  // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
+  let last = u.rows + (workgroup.z >> 16u);
+  var mean = array<Element, WIDE>();
+  var scale = array<Element, WIDE>();
+  var beta = array<Element, WIDE>();
+  var sum = array<Element, WIDE>();
+  var product = array<Element, WIDE>();
   if (c < u.channels) {
-    var mean = array<Element, WIDE>();
-    var scale = array<Element, WIDE>();
-    var beta = array<Element, WIDE>();
-    var sum = array<Element, WIDE>();
-    var product = array<Element, WIDE>();
     //#unroll
     for (var k = 0u; k < WIDE; k++) {
       mean[k] = saved[c + k * LANES];
       scale[k] = saved[2u * u.channels + c + k * LANES];
       beta[k] = saved[3u * u.channels + c + k * LANES];
     }
-    // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
-    let last = u.rows + (id.z >> 16u);
-    for (var m = 0u; m < last; m++) {
+    for (var m = local.y; m < last; m += LANES_M) {
       //#unroll
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES;
@@ -69,7 +76,23 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         product[k] = fma(g, centred, product[k]);
       }
     }
-    if (!RESIDUAL && column == 0u) {
+  }
+  if (LANES_M > 1u) {
+    let lane = local.y * LANES + local.x;
+    found[lane] = array<Element, 2>(sum[0], product[0]);
+    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
+      workgroupBarrier();
+      if (local.y < span) {
+        found[lane][0] += found[lane + span * LANES][0];
+        found[lane][1] += found[lane + span * LANES][1];
+      }
+    }
+    workgroupBarrier();
+    sum[0] = found[local.x][0];
+    product[0] = found[local.x][1];
+  }
+  if (c < u.channels) {
+    if (!RESIDUAL && column == 0u && local.y == 0u) {
       dresidual[0] = Element(0.0);
     }
     var shift = array<Element, WIDE>();
@@ -79,14 +102,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       let channel = c + k * LANES;
       let inverse = saved[u.channels + channel];
       let all = product[k] * inverse;
-      dbeta[channel] = sum[k];
-      dgamma[channel] = all;
+      if (local.y == 0u) {
+        dbeta[channel] = sum[k];
+        dgamma[channel] = all;
+      }
       if (!FROZEN) {
         shift[k] = sum[k] / f32(u.rows);
         slope[k] = inverse * all / f32(u.rows);
       }
     }
-    for (var m = 0u; m < last; m++) {
+    for (var m = local.y; m < last; m += LANES_M) {
       //#unroll
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES;

@@ -1,7 +1,8 @@
 // y = relu(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual), with the batch's mean and variance.
 //
-// The only dispatch in training where there are few rows: an invocation has all rows of WIDE elements, LANES apart,
-// takes their moments, then normalises them. The rest as in batch_norm_fwd.wgsl. Grid: c / WIDE, in elements.
+// The only dispatch in training where there are few rows: LANES_M invocations take the rows of WIDE elements, LANES apart,
+// in turn, and their moments together, then normalise them. The rest as in batch_norm_fwd.wgsl. Grid: c / WIDE, in
+// elements.
 //
 // Measured on lavapipe 22.3, two cores, forward and backward, this and batch_norm_alone_bwd.wgsl against two dispatches
 // each: [144, 64] 0.61 of the time, [144, 256] 0.70, [64, 128] 0.65, [64, 512] 0.79; a training step of the small
@@ -10,7 +11,8 @@
 //#include "nan.wgsl"
 //#include "batch_norm_moments.wgsl"
 //#include "batch_norm_columns.wgsl"
-const LANES = 8u;
+const LANES = 8u; // along channels
+const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const RELU = true;
 const RESIDUAL = false;
 
@@ -30,14 +32,35 @@ struct Uniforms {
 @group(0) @binding(7) var<storage, read_write> running_variance: array<Element>; // [C]
 @group(0) @binding(8) var<uniform> u: Uniforms;
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>) {
-  let column = id.y * grid.x * LANES + id.x;
+var<workgroup> found: array<Moments, LANES * LANES_M>;
+
+@compute @workgroup_size(LANES, LANES_M)
+fn main(
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+) {
+  let column = (workgroup.y * grid.x + workgroup.x) * LANES + local.x;
   let c = column / LANES * LANES * WIDE + column % LANES;
+  // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
+  let last = u.rows + (workgroup.z >> 16u);
+  var all = array<Moments, WIDE>(); // all 0
   if (c < u.channels) {
-    // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
-    let last = u.rows + (id.z >> 16u);
-    let all = column_moments(u.channels, c, LANES, 0u, last, 1u);
+    all = column_moments(u.channels, c, LANES, local.y, last, LANES_M);
+  }
+  if (LANES_M > 1u) {
+    let lane = local.y * LANES + local.x;
+    found[lane] = all[0];
+    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
+      workgroupBarrier();
+      if (local.y < span) {
+        found[lane] = merge_moments(found[lane], found[lane + span * LANES]);
+      }
+    }
+    workgroupBarrier();
+    all[0] = found[local.x];
+  }
+  if (c < u.channels) {
     var mean = array<Element, WIDE>();
     var scale = array<Element, WIDE>();
     var shift = array<Element, WIDE>();
@@ -49,15 +72,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       mean[k] = x[channel] + all[k].mean;
       scale[k] = gamma[channel] * inverse;
       shift[k] = beta[channel];
-      saved[channel] = mean[k];
-      saved[u.channels + channel] = inverse;
-      saved[2u * u.channels + channel] = scale[k];
-      saved[3u * u.channels + channel] = shift[k];
-      running_mean[channel] = mix(running_mean[channel], mean[k], Element(u.momentum));
-      let unbiased = all[k].squares / max(count - 1.0, 1.0);
-      running_variance[channel] = mix(running_variance[channel], unbiased, Element(u.momentum));
+      if (local.y == 0u) {
+        saved[channel] = mean[k];
+        saved[u.channels + channel] = inverse;
+        saved[2u * u.channels + channel] = scale[k];
+        saved[3u * u.channels + channel] = shift[k];
+        running_mean[channel] = mix(running_mean[channel], mean[k], Element(u.momentum));
+        let unbiased = all[k].squares / max(count - 1.0, 1.0);
+        running_variance[channel] = mix(running_variance[channel], unbiased, Element(u.momentum));
+      }
     }
-    for (var m = 0u; m < last; m++) {
+    for (var m = local.y; m < last; m += LANES_M) {
       //#unroll
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES;

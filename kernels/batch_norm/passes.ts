@@ -64,8 +64,14 @@ function blockWorkgroups({ blocks, channels, lanes, wide }: BatchNormPlan): [num
   return foldWorkgroups(Math.ceil(blocks * channels / (lanes * wide)));
 }
 
-function aloneWorkgroups({ channels, lanes, alone = 1 }: BatchNormPlan): [number, number] {
-  return foldWorkgroups(Math.ceil(channels / (lanes * alone)));
+/** How a workgroup takes all rows of its elements. */
+function aloneDispatch({ rows, channels }: BatchNormPlan, alone: NonNullable<BatchNormPlan["alone"]>) {
+  const { lanes, lanesM, wide } = alone;
+  return {
+    constants: { LANES: lanes, LANES_M: lanesM, WIDE: wide },
+    uniforms: { rows, channels },
+    workgroups: foldWorkgroups(Math.ceil(channels / (lanes * wide))),
+  };
 }
 
 /** The parts of all chunks as those of one, if that has a dispatch of its own. */
@@ -102,13 +108,14 @@ export function batchNormForward(
   const settings = { RELU: relu, RESIDUAL: residual !== undefined };
   const floats = { epsilon: { f32: epsilon }, momentum: { f32: momentum } };
   if (plan.alone !== undefined) {
+    const { constants, uniforms, workgroups } = aloneDispatch(plan, plan.alone);
     return run({
       shader: ALONE_FORWARD(size),
-      constants: { LANES: plan.lanes, WIDE: plan.alone, ...settings },
+      constants: { ...constants, ...settings },
       inputs: [x, residual ?? x, gamma, beta],
       outputs: [y, ...rest],
-      uniforms: { rows, channels, ...floats },
-      workgroups: aloneWorkgroups(plan),
+      uniforms: { ...uniforms, ...floats },
+      workgroups,
     }).slice(0, 2);
   }
   const [parts] = run({
@@ -181,13 +188,14 @@ export function batchNormBackward(
   const residualOutput = { shape: residual ? x.shape : [size / channels] };
   const channelOutputs = [{ shape: [size] }, { shape: [size] }];
   if (plan.alone !== undefined) {
+    const { constants, uniforms, workgroups } = aloneDispatch(plan, plan.alone);
     const gradients = run({
       shader: ALONE_BACKWARD(size),
-      constants: { LANES: plan.lanes, WIDE: plan.alone, RELU: relu, RESIDUAL: residual, FROZEN: frozen },
+      constants: { ...constants, RELU: relu, RESIDUAL: residual, FROZEN: frozen },
       inputs: [x, residual ? y : x, dy, saved],
       outputs: [{ shape: x.shape }, ...channelOutputs, residualOutput],
-      uniforms: { rows, channels },
-      workgroups: aloneWorkgroups(plan),
+      uniforms,
+      workgroups,
     });
     if (!residual) release(gradients.pop()!);
     return gradients;

@@ -27,8 +27,10 @@ export interface BatchNormTile {
   readonly wide: number;
   /** fewest rows that an invocation of the last dispatch makes */
   readonly blockRows: number;
-  /** most rows that one invocation makes alone, from the sums to the last value: one dispatch a pass */
+  /** most rows that a workgroup makes alone, from the sums to the last value: one dispatch a pass */
   readonly aloneRows: number;
+  /** its invocations that then take rows in turn, a power of 2; only 1 takes elements side by side */
+  readonly aloneLanesM: number;
   /** workgroups that it then takes elements side by side down to; with less than a quarter it is not alone */
   readonly aloneGroups: number;
   /** chunks are merged in a dispatch of their own, not by every invocation of the last one */
@@ -46,6 +48,7 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     wide: 4,
     blockRows: 64,
     aloneRows: 256,
+    aloneLanesM: 1,
     aloneGroups: 8,
     merge: false,
   },
@@ -57,7 +60,8 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     chunkRows: 8,
     wide: 1,
     blockRows: 8,
-    aloneRows: 0,
+    aloneRows: 640,
+    aloneLanesM: 64,
     aloneGroups: 0,
     merge: true,
   },
@@ -91,6 +95,8 @@ export function batchNormCandidates({ software }: AdapterTraits): BatchNormTile[
     { ...TILES.gpu, workgroups: 2048, blockRows: 1 },
     { ...TILES.gpu, lanesC: 32, workgroups: 512 },
     { ...TILES.gpu, lanes: 128, workgroups: 512 },
+    { ...TILES.gpu, aloneRows: 0 },
+    { ...TILES.gpu, aloneRows: 4096 },
   ];
   return software ? [...onCpu, TILES.gpu] : [...onGpu, TILES.software];
 }
@@ -125,8 +131,8 @@ export interface BatchNormPlan {
   readonly wide: number;
   /** whether the chunks are merged in a dispatch of their own */
   readonly merge: boolean;
-  /** elements that an invocation has side by side which makes all rows; undefined if none does */
-  readonly alone?: number;
+  /** where a workgroup makes all rows of its elements: its lanes, and the elements that each has side by side */
+  readonly alone?: { readonly lanes: number; readonly lanesM: number; readonly wide: number };
 }
 
 /** Divides [.., C]; the same shape and tile always give the same division, so the same bits. */
@@ -157,10 +163,12 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     count === 1 || count <= tile.wide && channels % (count * tile.lanes) === 0
   );
   const [wide] = widths;
-  const columns = channels / tile.lanes;
-  const alone = rows > tile.aloneRows || columns < tile.aloneGroups / 4
-    ? undefined
-    : widths.find((count) => count === 1 || columns >= tile.aloneGroups * count);
+  const lanesOfAll = tile.lanes / tile.aloneLanesM;
+  const columns = channels / lanesOfAll;
+  const wideOfAll = tile.aloneLanesM > 1
+    ? 1
+    : widths.find((count) => count === 1 || columns >= tile.aloneGroups * count)!;
+  const isAlone = rows <= tile.aloneRows && columns >= tile.aloneGroups / 4;
   return {
     rows,
     size,
@@ -177,7 +185,7 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
     blockRows,
     wide,
     merge,
-    alone,
+    alone: isAlone ? { lanes: lanesOfAll, lanesM: tile.aloneLanesM, wide: wideOfAll } : undefined,
   };
 }
 
