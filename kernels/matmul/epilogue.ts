@@ -5,7 +5,14 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import type { Constants } from "../runtime/wgsl.ts";
-import { type Activation, activationCode } from "./activation.ts";
+import { type Activation, ACTIVATION_INCLUDES, activationCode } from "./activation.ts";
+import storeSource from "./matmul_store.wgsl" with { type: "text" };
+
+/** For the `includes` of a shader that stores tiles with an epilogue. */
+export const STORE_INCLUDES: Readonly<Record<string, string>> = {
+  ...ACTIVATION_INCLUDES,
+  "matmul_store.wgsl": storeSource,
+};
 
 /** Bias, then activation; or addition to what is there. */
 export interface Epilogue {

@@ -13,17 +13,13 @@
 // dispatches, and the step of a head with seven classes 0.1 ms less: not kept. Unsettled, on a machine at about 0.6 of
 // its speed: [96, 64] x [64, 192] by tiles of 6x32 to 12x48 takes 0.7 to 0.9 of 4x32 by timestamps, by the clock the same.
 // y by fours and not by floats: [96, 64] x [64, 192] in 0.8 of the time, [288, 96] x [96, 288] in 0.87.
-//#include "activation.wgsl"
-//#include "elements.wgsl"
+//#include "matmul_store.wgsl"
 const LANES = 8u;
 const TILE_P = 8u;
 const TILE_Q = 8u;
 const P_INNER = true; // p is [P, K], else [K, P]
 const Q_INNER = false; // q is [Q, K], else [K, Q]
 const SWAPPED = false;
-const ADD = false; // to what y holds
-const BIAS = false;
-const PRELU = false;
 
 struct Uniforms {
   p_count: u32, // P, without padding
@@ -44,35 +40,7 @@ struct Uniforms {
 
 @group(0) @binding(0) var<storage, read> p: array<vec4<f32>>; // [batches, P, K / 4] or [batches, K, P / 4]
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [batches, Q, K / 4] or [batches, K, Q / 4]
-@group(0) @binding(2) var<storage, read> bias: array<f32>; // [N]; unused without BIAS
-@group(0) @binding(3) var<storage, read> prelu: array<f32>; // [N]; unused without PRELU
-@group(0) @binding(4) var<storage, read_write> y: array<Element>; // [batches, M, N] f32, by fours if 4 divides N
 @group(0) @binding(5) var<uniform> u: Uniforms;
-
-// four values of a row of y from `column` on; those at and beyond `columns` are not stored
-fn store(sums: vec4<f32>, row: u32, column: u32, columns: u32) {
-  let at = row * columns + column;
-  var result = sums;
-  if (BIAS) {
-    result += vec4<f32>(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
-  }
-  var slope = vec4<f32>(u.alpha);
-  if (PRELU) {
-    slope = vec4<f32>(prelu[column], prelu[column + 1u], prelu[column + 2u], prelu[column + 3u]);
-  }
-  result = activate(result, slope);
-  //#unroll
-  for (var c = 0u; c < 4u / ELEMENT_WIDTH; c++) {
-    if (ELEMENT_WIDTH == 4u || column + c < columns) {
-      let element = vec4_to_element(select(result, vec4<f32>(result[c]), ELEMENT_WIDTH == 1u));
-      if (ADD) {
-        y[at / ELEMENT_WIDTH + c] += element;
-      } else {
-        y[at / ELEMENT_WIDTH + c] = element;
-      }
-    }
-  }
-}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -178,7 +146,7 @@ fn main(
               acc[(4u * i + 2u) * TILE_Q + j][c],
               acc[(4u * i + 3u) * TILE_Q + j][c],
             );
-            store(sums, batch * u.q_count + row, column, u.p_count);
+            store(sums, batch * u.q_count + row, column, u.p_count, u.alpha);
           }
         }
       }
@@ -190,7 +158,7 @@ fn main(
       for (var j = 0u; j < TILE_Q; j++) {
         let column = q_start + 4u * j;
         if (p_start + i < u.p_count && column < u.q_count) {
-          store(acc[i * TILE_Q + j], batch * u.p_count + p_start + i, column, u.q_count);
+          store(acc[i * TILE_Q + j], batch * u.p_count + p_start + i, column, u.q_count, u.alpha);
         }
       }
     }

@@ -13,9 +13,8 @@
 // times as fast. Dead ends: both halves of twice the memory in turns, with one barrier a round and the loop over a round's
 // k left a loop for the instruction cache, 0.67 to 0.92 as fast (unrolled by 2, 1.06 to 1.16 times that).
 // The gaps make [864, 768] x [3072, 768]^T 1.24 times as fast, others 0.99 to 1.04.
-//#include "activation.wgsl"
 //#include "paired.wgsl"
-//#include "elements.wgsl"
+//#include "matmul_store.wgsl"
 const BLOCK_M = 64u;
 const BLOCK_N = 16u;
 const BLOCK_K = 2u;
@@ -23,9 +22,6 @@ const TILE_M = 8u;
 const TILE_N = 2u;
 const A_INNER = true; // a is [M, K], else [K, M]
 const B_INNER = false; // b is [N, K], else [K, N]
-const ADD = false; // to what y holds
-const BIAS = false;
-const PRELU = false;
 const ROWS = BLOCK_M / TILE_M; // of invocations
 const COLUMNS = BLOCK_N / TILE_N;
 const GROUP = ROWS * COLUMNS;
@@ -52,9 +48,6 @@ struct Uniforms {
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [.., M, K / 4] or [.., K, M / 4]
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [.., K, N / 4] or [.., N, K / 4]
-@group(0) @binding(2) var<storage, read> bias: array<f32>; // [N]; unused without BIAS
-@group(0) @binding(3) var<storage, read> prelu: array<f32>; // [N]; unused without PRELU
-@group(0) @binding(4) var<storage, read_write> y: array<Element>; // [parts, batches, M, N] f32, by fours if 4 divides N
 @group(0) @binding(5) var<uniform> u: Uniforms;
 
 // [k, row, my_row], vec4s of k, where k lies last in a; else [k, vec4 of rows, my_row].
@@ -84,31 +77,6 @@ fn load_a(at: u32, i: u32, k: u32, end: u32) -> vec4<f32> {
 
 fn load_b(at: u32, i: u32, k: u32, end: u32) -> vec4<f32> {
   return select(vec4<f32>(0.0), b[at], k + select(i / (4u * BLOCK_N), i % BLOCK_K, B_INNER) < end);
-}
-
-// four values of a row of y from `column` on; those beyond its end are not stored
-fn store(sums: vec4<f32>, row: u32, column: u32) {
-  let at = row * u.columns + column;
-  var result = sums;
-  if (BIAS) {
-    result += vec4<f32>(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
-  }
-  var slope = vec4<f32>(u.alpha);
-  if (PRELU) {
-    slope = vec4<f32>(prelu[column], prelu[column + 1u], prelu[column + 2u], prelu[column + 3u]);
-  }
-  result = activate(result, slope);
-  //#unroll
-  for (var c = 0u; c < 4u / ELEMENT_WIDTH; c++) {
-    if (ELEMENT_WIDTH == 4u || column + c < u.columns) {
-      let element = vec4_to_element(select(result, vec4<f32>(result[c]), ELEMENT_WIDTH == 1u));
-      if (ADD) {
-        y[at / ELEMENT_WIDTH + c] += element;
-      } else {
-        y[at / ELEMENT_WIDTH + c] = element;
-      }
-    }
-  }
 }
 
 @compute @workgroup_size(GROUP)
@@ -257,7 +225,7 @@ fn main(
     for (var j = 0u; j < TILE_N; j++) {
       let column = 4u * (first_column + j * COLUMNS + my_column);
       if (row < u.rows && column < u.columns) {
-        store(acc[i * TILE_N + j], slice * u.rows + row, column);
+        store(acc[i * TILE_N + j], slice * u.rows + row, column, u.columns, u.alpha);
       }
     }
   }

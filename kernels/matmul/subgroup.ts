@@ -6,8 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
-import { ACTIVATION_INCLUDES } from "./activation.ts";
-import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
+import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
 import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
 import { layOut, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
@@ -16,7 +15,7 @@ import type { MatmulShape } from "./shape.ts";
 export const SUBGROUP = elementShader({
   file: "matmul/matmul_subgroup.wgsl",
   source: subgroupSource,
-  includes: ACTIVATION_INCLUDES,
+  includes: STORE_INCLUDES,
 });
 
 /** What WebGPU guarantees a grid in one direction. */

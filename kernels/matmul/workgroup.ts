@@ -8,7 +8,7 @@ import { elementShader } from "../runtime/elements.ts";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
-import { type Epilogue, epilogueAlpha, epilogueConstants } from "./epilogue.ts";
+import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
 import pairedSource from "./paired.wgsl" with { type: "text" };
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
 import sumSource from "./matmul_sum.wgsl" with { type: "text" };
@@ -25,7 +25,7 @@ export const PLAIN: ShaderFile = { file: "matmul/matmul_plain.wgsl", source: pla
 export const WORKGROUP = elementShader({
   file: "matmul/matmul_workgroup.wgsl",
   source: workgroupSource,
-  includes: { ...includes, ...PAIRED_INCLUDES },
+  includes: { ...STORE_INCLUDES, ...PAIRED_INCLUDES },
 });
 /** Adds the parts of K. */
 export const SUM: ShaderFile = { file: "matmul/matmul_sum.wgsl", source: sumSource, includes };

@@ -14,7 +14,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Arena } from "./buffer_pool.ts";
 import { debug } from "./debug.ts";
-import { adapterTraits } from "./device.ts";
+import { adapterTraits, SOFTWARE_BATCH } from "./device.ts";
 import { backendInternals, canCapture, submit, withCapture } from "./program.ts";
 import { copyTensors, emptyTensor } from "./tensors.ts";
 import { LaunchValue } from "./uniforms.ts";
@@ -23,7 +23,7 @@ import { LaunchValue } from "./uniforms.ts";
  * Dispatches of a submission: the device begins with the first ones while the host encodes the others. On a GPU few
  * enough that none of them takes the two seconds after which some systems reset a GPU.
  */
-const BATCH = { software: 200, gpu: 50 };
+const BATCH = { software: SOFTWARE_BATCH, gpu: 50 };
 
 type Command =
   | {

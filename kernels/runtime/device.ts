@@ -40,7 +40,7 @@ const LIMITS = [
  * Dispatches of a submission on a software adapter, where there is no device that a smaller one would keep busy: a
  * training step of the small ResNet50 takes 122 ms, with 60 of them 128 ms, with tfjs's 15 of them 150 ms.
  */
-const SOFTWARE_BATCH = 200;
+export const SOFTWARE_BATCH = 200;
 
 let initialized: Promise<AdapterRecord> | undefined;
 
