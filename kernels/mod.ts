@@ -28,6 +28,7 @@ export {
 } from "./attention/self_attention.ts";
 export {
   batchNorm,
+  batchNormForked,
   batchNormInference,
   type BatchNormSettings,
   type BatchNormTensors,

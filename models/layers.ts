@@ -85,6 +85,14 @@ export interface Layers {
     options: BatchNormOptions & { strides: number; pad: number },
   ): tf.Tensor4D;
 
+  /** As `convBatchNorm`, for a result that goes two ways: y twice. There is a residual and a ReLU. */
+  convBatchNormForked(
+    x: tf.Tensor4D,
+    filter: tf.Tensor4D,
+    parameters: BatchNormParameters,
+    options: BatchNormOptions & { strides: number; pad: number },
+  ): readonly [tf.Tensor4D, tf.Tensor4D];
+
   /** x [N, H, W, C] -> [N, Ho, Wo, C]; no padding; `ceilMode` keeps a last partial window (Caffe). */
   maxPool(x: tf.Tensor4D, options: { size: number; strides: number; ceilMode: boolean }): tf.Tensor4D;
 

@@ -7,6 +7,7 @@
 import * as tf from "@tensorflow/tfjs";
 import {
   batchNorm,
+  batchNormForked,
   batchNormInference,
   conv2dBiasRelu,
   conv2dInference,
@@ -59,6 +60,16 @@ export const kernelLayers: Layers = {
     folded.filter.dispose();
     folded.bias.dispose();
     return y;
+  },
+
+  convBatchNormForked(x, filter, parameters, options) {
+    const { strides, pad, training, epsilon, momentum, relu, residual } = options;
+    if (training) {
+      const y = tf.conv2d(x, filter, strides, pad);
+      return batchNormForked(y, { ...parameters, residual }, { epsilon, momentum, relu });
+    }
+    const y = kernelLayers.convBatchNorm(x, filter, parameters, options);
+    return [y, y];
   },
 
   maxPool,

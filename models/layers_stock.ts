@@ -89,6 +89,11 @@ export const stockLayers: Layers = {
   convBatchNorm: (x, filter, parameters, options) =>
     batchNorm(tf.conv2d(x, filter, options.strides, options.pad), parameters, options),
 
+  convBatchNormForked(x, filter, parameters, options) {
+    const y = stockLayers.convBatchNorm(x, filter, parameters, options);
+    return [y, y];
+  },
+
   maxPool,
 
   globalAveragePool: (x) => x.mean([1, 2]),

@@ -57,8 +57,11 @@ export class ResNet50 {
   features(images: tf.Tensor4D, mode: Mode): tf.Tensor2D {
     let x = this.#convBn(images, "conv1_7x7_s2", { strides: 2, pad: 3 }, mode, { relu: true });
     x = scope("pool1", () => this.#maxPool(x));
-    for (const block of this.#blocks()) x = scope(block.prefix, () => this.#bottleneck(x, block, mode));
-    return scope("pool5", () => this.#layers.globalAveragePool(x));
+    let branches: Branches = [x, x];
+    for (const block of this.#blocks()) {
+      branches = scope(block.prefix, () => this.#bottleneck(branches, block, mode));
+    }
+    return scope("pool5", () => this.#layers.globalAveragePool(branches[0]));
   }
 
   #maxPool(x: tf.Tensor4D): tf.Tensor4D {
@@ -68,26 +71,29 @@ export class ResNet50 {
     return this.#layers.maxPool(padded, { size: 3, strides: 2, ceilMode: false });
   }
 
-  #bottleneck(x: tf.Tensor4D, { prefix, first, strides }: Block, mode: Mode): tf.Tensor4D {
+  #bottleneck([x, aside]: Branches, { prefix, first, last, strides }: Block, mode: Mode): Branches {
     const shortcut = first
-      ? this.#convBn(x, `${prefix}_1x1_proj`, { strides, pad: 0 }, mode, { relu: false })
-      : x;
+      ? this.#convBn(aside, `${prefix}_1x1_proj`, { strides, pad: 0 }, mode, { relu: false })
+      : aside;
     const [reduceStrides, innerStrides] = this.#graph === "torchvision" ? [1, strides] : [strides, 1];
     let y = this.#convBn(x, `${prefix}_1x1_reduce`, { strides: reduceStrides, pad: 0 }, mode, { relu: true });
     y = this.#convBn(y, `${prefix}_3x3`, { strides: innerStrides, pad: 1 }, mode, { relu: true });
-    return this.#convBn(y, `${prefix}_1x1_increase`, { strides: 1, pad: 0 }, mode, {
-      relu: true,
-      residual: shortcut,
+    const name = `${prefix}_1x1_increase`;
+    const after = { relu: true, residual: shortcut };
+    const increase = this.#convBnArguments(name, { strides: 1, pad: 0 }, mode, after);
+    return scope(name, () => {
+      if (!last) return this.#layers.convBatchNormForked(y, ...increase);
+      const end = this.#layers.convBatchNorm(y, ...increase);
+      return [end, end];
     });
   }
 
-  #convBn(
-    x: tf.Tensor4D,
-    name: string,
-    geometry: { strides: number; pad: number },
-    { training }: Mode,
-    after: { relu: boolean; residual?: tf.Tensor4D },
-  ): tf.Tensor4D {
+  #convBn(x: tf.Tensor4D, name: string, geometry: Geometry, mode: Mode, after: After): tf.Tensor4D {
+    const given = this.#convBnArguments(name, geometry, mode, after);
+    return scope(name, () => this.#layers.convBatchNorm(x, ...given));
+  }
+
+  #convBnArguments(name: string, geometry: Geometry, { training }: Mode, after: After) {
     const statistics = {
       gamma: this.#parameters.get<tf.Tensor1D>(`${name}_bn.weight`),
       beta: this.#parameters.get<tf.Tensor1D>(`${name}_bn.bias`),
@@ -96,7 +102,7 @@ export class ResNet50 {
     };
     const filter = this.#parameters.get<tf.Tensor4D>(`${name}.weight`);
     const options = { ...geometry, training, epsilon: EPSILON, momentum: MOMENTUM, ...after };
-    return scope(name, () => this.#layers.convBatchNorm(x, filter, statistics, options));
+    return [filter, statistics, options] as const;
   }
 
   #addConv(name: string, size: number, inputs: number, outputs: number, gamma = 1): void {
@@ -115,6 +121,7 @@ export class ResNet50 {
         const block = {
           prefix: `conv${i + 2}_${b + 1}`,
           first: b === 0,
+          last: i === BLOCKS.length - 1 && b === count - 1,
           strides: b === 0 && i > 0 ? 2 : 1,
           inputs,
           inner,
@@ -127,9 +134,26 @@ export class ResNet50 {
   }
 }
 
+/** A block's input, to its convolutions and to its shortcut: the same values, with a gradient each. */
+type Branches = readonly [tf.Tensor4D, tf.Tensor4D];
+
+interface Geometry {
+  readonly strides: number;
+  readonly pad: number;
+}
+
+/** What follows the normalisation. */
+interface After {
+  readonly relu: boolean;
+  readonly residual?: tf.Tensor4D;
+}
+
 interface Block {
   readonly prefix: string;
+  /** of its stage */
   readonly first: boolean;
+  /** of all */
+  readonly last: boolean;
   readonly strides: number;
   readonly inputs: number;
   readonly inner: number;

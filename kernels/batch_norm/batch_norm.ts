@@ -7,8 +7,10 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { reshapeInfo } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import {
+  type BackwardInputs,
   batchNormBackward,
   batchNormForward,
   type BatchNormGradSettings,
@@ -30,7 +32,7 @@ const INFERENCE_KERNEL = "FervidBatchNormInference";
 const GRADIENT_KERNEL = "FervidBatchNormGrad";
 
 function gradientsOf(
-  inputs: { x: tf.Tensor; y: tf.Tensor; dy: tf.Tensor; saved: tf.Tensor },
+  inputs: { x: tf.Tensor; y: tf.Tensor; dy: tf.Tensor; saved: tf.Tensor; more?: tf.Tensor },
   settings: BatchNormGradSettings,
 ): Record<string, () => tf.Tensor> {
   const [dx, dgamma, dbeta, dresidual] = tf.engine().runKernel(
@@ -53,21 +55,27 @@ function gradientsOf(
 
 interface Attributes extends BatchNormSettings {
   readonly hasResidual: boolean;
+  /** y is there twice */
+  readonly isForked: boolean;
 }
 
 /** The kernels with their gradients, for tfjs's registry. */
 export const BATCH_NORM_KERNELS: readonly NewKernel[] = [
   {
     name: TRAINING_KERNEL,
-    run: (inputs, attributes) =>
-      batchNormForward(inputs as unknown as ForwardInputs, attributes as unknown as Attributes),
+    run(inputs, attributes) {
+      const settings = attributes as unknown as Attributes;
+      const [y, saved] = batchNormForward(inputs as unknown as ForwardInputs, settings);
+      return settings.isForked ? [y, saved, reshapeInfo(y, y.shape)] : [y, saved];
+    },
     gradient: {
       inputsToSave: ["x"],
       outputsToSave: [true, true],
       gradFunc(dys, [x, y, saved], attributes) {
-        const { relu, hasResidual } = attributes as unknown as Attributes;
-        const dy = (dys as tf.Tensor[])[0];
-        return gradientsOf({ x, y, dy, saved }, { relu, residual: hasResidual, frozen: false });
+        const { relu, hasResidual, isForked } = attributes as unknown as Attributes;
+        const [dy, , more] = dys as tf.Tensor[];
+        const inputs = { x, y, dy, saved, ...(isForked ? { more } : {}) };
+        return gradientsOf(inputs, { relu, residual: hasResidual, frozen: false });
       },
     },
   },
@@ -93,7 +101,7 @@ export const BATCH_NORM_KERNELS: readonly NewKernel[] = [
     name: GRADIENT_KERNEL,
     run: (inputs, attributes) =>
       batchNormBackward(
-        inputs as unknown as Parameters<typeof batchNormBackward>[0],
+        inputs as unknown as BackwardInputs,
         attributes as unknown as BatchNormGradSettings,
       ),
   },
@@ -134,6 +142,20 @@ function requireTensors(x: tf.Tensor, tensors: BatchNormTensors): tf.NamedTensor
   return inputs;
 }
 
+function normalize(
+  x: tf.Tensor,
+  tensors: BatchNormTensors,
+  settings: BatchNormSettings,
+  isForked: boolean,
+): tf.Tensor[] {
+  const inputs = requireTensors(x, tensors);
+  const attributes = { ...settings, hasResidual: tensors.residual !== undefined, isForked };
+  const outputs = tf.engine().runKernel(TRAINING_KERNEL, inputs, attributes) as unknown as tf.Tensor[];
+  const [y, saved, ...again] = outputs; // an array that the tape keeps
+  saved.dispose(); // the tape has its own reference
+  return [y, ...again];
+}
+
 /**
  * Batch normalisation in training: the batch's statistics normalise, and update the running ones in place, the variance
  * with the unbiased estimate (PyTorch's rule). A batch of one row has variance 0.
@@ -148,11 +170,29 @@ export function batchNorm<T extends tf.Tensor>(
   tensors: BatchNormTensors,
   settings: BatchNormSettings,
 ): T {
-  const inputs = requireTensors(x, tensors);
-  const attributes = { ...settings, hasResidual: tensors.residual !== undefined };
-  const [y, saved] = tf.engine().runKernel(TRAINING_KERNEL, inputs, attributes) as unknown as tf.Tensor[];
-  saved.dispose(); // the tape has its own reference
-  return y as T;
+  return normalize(x, tensors, settings, false)[0] as T;
+}
+
+/**
+ * As {@link batchNorm}, for a result that goes two ways, as between two residual blocks: both results are y, on one buffer,
+ * and the gradients of the two are added in the pass that reads them. tfjs would add them first, which writes the sum
+ * and reads it again.
+ *
+ * @param tensors with a residual, and `settings` with a ReLU
+ * @returns y twice; a gradient needs both
+ * @throws {RangeError} without a residual or a ReLU, and as `batchNorm`
+ * @throws {TypeError} for other types than float32
+ */
+export function batchNormForked<T extends tf.Tensor>(
+  x: T,
+  tensors: BatchNormTensors,
+  settings: BatchNormSettings,
+): [T, T] {
+  if (tensors.residual === undefined || !settings.relu) {
+    const given = `${tensors.residual ? "a" : "no"} residual and ${settings.relu ? "a" : "no"} ReLU`;
+    throw new RangeError(`Cannot run batchNormForked: it has ${given}; expected both`);
+  }
+  return normalize(x, tensors, settings, true) as [T, T];
 }
 
 /**

@@ -10,6 +10,7 @@ const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const WIDE = 1u; // C is a multiple of LANES * WIDE elements, or WIDE is 1
 const RELU = true;
 const RESIDUAL = false; // a ReLU over a sum with a residual
+const FORKED = false; // y went two ways, only with RESIDUAL: dy is the sum of dy and more
 const FROZEN = false;
 
 struct Uniforms {
@@ -21,15 +22,19 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> y: array<Element>; // [M, C]; x itself where there is no residual
 @group(0) @binding(2) var<storage, read> dy: array<Element>; // [M, C]
 @group(0) @binding(3) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
-@group(0) @binding(4) var<storage, read_write> dx: array<Element>; // [M, C]
-@group(0) @binding(5) var<storage, read_write> dgamma: array<Element>; // [C]
-@group(0) @binding(6) var<storage, read_write> dbeta: array<Element>; // [C]
-@group(0) @binding(7) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
-@group(0) @binding(8) var<uniform> u: Uniforms;
+@group(0) @binding(4) var<storage, read> more: array<Element>; // [M, C]; dy itself where it is not forked
+@group(0) @binding(5) var<storage, read_write> dx: array<Element>; // [M, C]
+@group(0) @binding(6) var<storage, read_write> dgamma: array<Element>; // [C]
+@group(0) @binding(7) var<storage, read_write> dbeta: array<Element>; // [C]
+@group(0) @binding(8) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
+@group(0) @binding(9) var<uniform> u: Uniforms;
 
 // dy behind the ReLU.
 fn gradient(at: u32, centred: Element, scale: Element, beta: Element) -> Element {
   var g = dy[at];
+  if (FORKED) {
+    g += more[at];
+  }
   if (RELU && !RESIDUAL) {
     g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale, beta))));
   }
@@ -116,7 +121,12 @@ fn main(
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES;
         let centred = x[at] - mean[k];
-        let g = gradient(at, centred, scale[k], beta[k]);
+        var g: Element;
+        if (RESIDUAL) {
+          g = dresidual[at]; // as this invocation has written it
+        } else {
+          g = gradient(at, centred, scale[k], beta[k]);
+        }
         dx[at] = scale[k] * ((g - shift[k]) - centred * slope[k]);
       }
     }

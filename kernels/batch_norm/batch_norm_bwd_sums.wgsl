@@ -6,7 +6,8 @@
 // alone and has WIDE elements, as in batch_norm_fwd.wgsl; grid: chunk * C / WIDE + c / WIDE, in elements.
 //
 // Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
-// is the residual's gradient, and the last dispatch reads it instead of y and dy.
+// is the residual's gradient, and the last dispatch reads it instead of y and dy. So dy may come in two parts there, which
+// are added here and nowhere else.
 //#include "elements.wgsl"
 //#include "nan.wgsl"
 const LANES_C = 8u;
@@ -14,6 +15,7 @@ const LANES_M = 1u;
 const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
 const RELU = true;
 const RESIDUAL = false; // a ReLU over a sum with a residual
+const FORKED = false; // y went two ways, only with RESIDUAL: dy is the sum of dy and more
 
 struct Uniforms {
   rows: u32, // M = N H W
@@ -27,9 +29,10 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> y: array<Element>; // [M, C]; x itself where there is no residual
 @group(0) @binding(2) var<storage, read> dy: array<Element>; // [M, C]
 @group(0) @binding(3) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
-@group(0) @binding(4) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C]
-@group(0) @binding(5) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
-@group(0) @binding(6) var<uniform> u: Uniforms;
+@group(0) @binding(4) var<storage, read> more: array<Element>; // [M, C]; dy itself where it is not forked
+@group(0) @binding(5) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C]
+@group(0) @binding(6) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
+@group(0) @binding(7) var<uniform> u: Uniforms;
 
 var<workgroup> sums: array<Element, LANES_C * LANES_M>;
 var<workgroup> products: array<Element, LANES_C * LANES_M>;
@@ -69,6 +72,9 @@ fn main(
         let at = m * u.channels + c + k * LANES_C;
         let centred = x[at] - mean[k];
         var g = dy[at];
+        if (FORKED) {
+          g += more[at];
+        }
         if (RELU && !RESIDUAL) {
           g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale[k], beta[k]))));
         }

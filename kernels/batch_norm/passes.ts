@@ -175,9 +175,20 @@ export interface BatchNormGradSettings {
   readonly frozen: boolean;
 }
 
+/** What the gradients are made of. */
+export interface BackwardInputs {
+  readonly x: TensorInfo;
+  readonly y: TensorInfo;
+  readonly dy: TensorInfo;
+  /** as the forward pass has saved it */
+  readonly saved: TensorInfo;
+  /** to be added to dy; only with a residual under a ReLU */
+  readonly more?: TensorInfo;
+}
+
 /** @returns dx, dgamma, dbeta, and dresidual if there is a residual under a ReLU */
 export function batchNormBackward(
-  { x, y, dy, saved }: Record<"x" | "y" | "dy" | "saved", TensorInfo>,
+  { x, y, dy, saved, more }: BackwardInputs,
   settings: BatchNormGradSettings,
   tile: BatchNormTile = chooseTile(x.shape),
 ): TensorInfo[] {
@@ -191,8 +202,8 @@ export function batchNormBackward(
     const { constants, uniforms, workgroups } = aloneDispatch(plan, plan.alone);
     const gradients = run({
       shader: ALONE_BACKWARD(size),
-      constants: { ...constants, RELU: relu, RESIDUAL: residual, FROZEN: frozen },
-      inputs: [x, residual ? y : x, dy, saved],
+      constants: { ...constants, RELU: relu, RESIDUAL: residual, FORKED: more !== undefined, FROZEN: frozen },
+      inputs: [x, residual ? y : x, dy, saved, more ?? dy],
       outputs: [{ shape: x.shape }, ...channelOutputs, residualOutput],
       uniforms,
       workgroups,
@@ -208,8 +219,9 @@ export function batchNormBackward(
       WIDE: plan.sumWide,
       RELU: relu,
       RESIDUAL: residual,
+      FORKED: more !== undefined,
     },
-    inputs: [x, residual ? y : x, dy, saved],
+    inputs: [x, residual ? y : x, dy, saved, more ?? dy],
     outputs: [{ shape: [chunks, 2, size] }, residualOutput],
     uniforms: { rows, channels, groups, chunks, chunk_rows: chunkRows },
     workgroups: foldWorkgroups(plan.sumGroups),

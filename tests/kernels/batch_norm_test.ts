@@ -5,6 +5,7 @@ import { RandomStream } from "../../data/random.ts";
 import {
   batchNorm,
   batchNormBackward,
+  batchNormForked,
   batchNormForward,
   batchNormInference,
   batchNormInferenceForward,
@@ -24,7 +25,7 @@ import {
 import { type BatchNormTile, TILES } from "../../kernels/batch_norm/plan.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { submit, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
@@ -102,20 +103,24 @@ function reference(test: BatchNormCase, drawn: Drawn, frozen: boolean) {
   return { y, ...batchNormBackwardRef({ ...drawn, y }, drawn.statistics, size, { ...test, frozen }) };
 }
 
-async function check(test: BatchNormCase, tile?: BatchNormTile) {
+/** @param forked the gradient comes in two parts */
+async function check(test: BatchNormCase, tile?: BatchNormTile, forked = false) {
   const drawn = draw(test);
   const { name, relu, residual } = test;
   const t = tensorsOf(test, drawn);
+  const rest = forked ? uniform(drawn.dy.length, -1, 1) : undefined;
+  const more = rest && tf.tensor(rest, [...test.shape]);
   const [y, saved, dx, dgamma, dbeta, dresidual] = withPoisonedOutputs(() => {
     const [y, saved] = batchNormForward(t, test, tile);
     const dy = t.dy;
     return [
       y,
       saved,
-      ...batchNormBackward({ x: t.x, y, dy, saved }, { relu, residual, frozen: false }, tile),
+      ...batchNormBackward({ x: t.x, y, dy, saved, more }, { relu, residual, frozen: false }, tile),
     ];
   });
-  const wanted = reference(test, drawn, false);
+  const dy = rest ? drawn.dy.map((value, i) => value + rest[i]) : drawn.dy;
+  const wanted = reference(test, { ...drawn, dy }, false);
   const label = `${name}${tile ? `, ${JSON.stringify(tile)}` : ""} (seed ${seed})`;
   const tolerance = toleranceOf(test);
   compare(`batchNorm y ${label}`, await read(y), wanted.y, tolerance);
@@ -130,7 +135,7 @@ async function check(test: BatchNormCase, tile?: BatchNormTile) {
   const running = batchNormRunningRef(drawn.running, drawn.statistics, sizeOf(test), test.momentum);
   compare(`batchNorm running mean ${label}`, await t.runningMean.data(), running.mean, tolerance);
   compare(`batchNorm running variance ${label}`, await t.runningVariance.data(), running.variance, tolerance);
-  tf.dispose([t, tf.engine().makeTensorFromTensorInfo(saved)]);
+  tf.dispose([t, more ?? [], tf.engine().makeTensorFromTensorInfo(saved)]);
 }
 
 for (const test of [...EDGE_CASES, ...RESNET50_CASES]) {
@@ -177,6 +182,7 @@ Deno.test("batch norm: every tile constant", async () => {
   for (const variant of variants) {
     await check(plain, { ...TILE, ...variant });
     await check({ ...residual, shape: [97, 32] }, { ...TILE, ...variant });
+    await check({ ...residual, shape: [97, 32] }, { ...TILE, ...variant }, true);
   }
   for (const aloneRows of [0, 1000]) await check({ ...plain, relu: false }, { ...TILE, aloneRows });
 });
@@ -280,6 +286,36 @@ Deno.test("batch norm: tfjs's tape gives every gradient, in training and with ru
       tf.dispose(t);
     }
   }
+});
+
+Deno.test("batch norm: of a result that goes two ways the gradients add up, and nothing leaks", async () => {
+  const test = { ...EDGE_CASES[3], shape: [2, 3, 3, 64], relu: true, residual: true };
+  const drawn = draw(test);
+  const t = tensorsOf(test, drawn);
+  const other = uniform(drawn.dy.length, -1, 1);
+  const more = tf.tensor(other, [...test.shape]);
+  const before = tf.memory().numTensors;
+  const gradients = tf.grads((x, gamma, beta, residual) => {
+    const tensors = { ...t, gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual };
+    const [y, aside] = batchNormForked(x, tensors, test);
+    return y.mul(t.dy).add(aside.mul(more));
+  })([t.x, t.gamma, t.beta, t.residual!]);
+  const wanted = reference(test, { ...drawn, dy: drawn.dy.map((value, i) => value + other[i]) }, false);
+  for (const [i, name] of (["dx", "dgamma", "dbeta", "dresidual"] as const).entries()) {
+    compare(`forked ${name} (seed ${seed})`, await gradients[i].data(), wanted[name], toleranceOf(test));
+  }
+  tf.dispose(gradients);
+  assertEquals(tf.memory().numTensors, before);
+  tf.dispose(batchNormForked(t.x, t, test));
+  submit();
+  const ids = tf.backend().numDataIds();
+  tf.dispose(batchNormForked(t.x, t, test));
+  submit();
+  assertEquals(tf.backend().numDataIds(), ids);
+  const refused = { ...t, residual: undefined };
+  assertThrows(() => batchNormForked(t.x, refused, test), RangeError, "it has no residual and a ReLU");
+  assertThrows(() => batchNormForked(t.x, t, { ...test, relu: false }), RangeError, "a residual and no ReLU");
+  tf.dispose([t, more]);
 });
 
 Deno.test("batch norm: inference with running statistics, which stay as they are", async () => {
