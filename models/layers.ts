@@ -32,6 +32,23 @@ export interface BatchNormOptions {
   readonly relu: boolean;
 }
 
+/** A convolution's weights with the batch norm behind it folded in; whoever made it disposes it. */
+export interface FoldedConv {
+  /** [R, S, C, K] */
+  readonly filter: tf.Tensor4D;
+  /** [K] */
+  readonly bias: tf.Tensor1D;
+}
+
+/** How a convolution and the batch norm behind it are applied. */
+export interface ConvBatchNormOptions extends BatchNormOptions {
+  readonly strides: number;
+  /** explicit and symmetric, in pixels */
+  readonly pad: number;
+  /** without training: the same weights, folded before */
+  readonly folded?: FoldedConv;
+}
+
 /** The weights of one direction of one GRU layer, PyTorch's gate order r, z, n along 3G. */
 export interface GruWeights {
   /** [D, 3G] */
@@ -82,15 +99,18 @@ export interface Layers {
     x: tf.Tensor4D,
     filter: tf.Tensor4D,
     parameters: BatchNormParameters,
-    options: BatchNormOptions & { strides: number; pad: number },
+    options: ConvBatchNormOptions,
   ): tf.Tensor4D;
+
+  /** What `convBatchNorm` makes of its weights without training, if it makes something of them. */
+  foldBatchNorm?(filter: tf.Tensor4D, parameters: BatchNormParameters, epsilon: number): FoldedConv;
 
   /** As `convBatchNorm`, for a result that goes two ways: y twice. There is a residual and a ReLU. */
   convBatchNormForked(
     x: tf.Tensor4D,
     filter: tf.Tensor4D,
     parameters: BatchNormParameters,
-    options: BatchNormOptions & { strides: number; pad: number },
+    options: ConvBatchNormOptions,
   ): readonly [tf.Tensor4D, tf.Tensor4D];
 
   /** x [N, H, W, C] -> [N, Ho, Wo, C]; no padding; `ceilMode` keeps a last partial window (Caffe). */

@@ -24,10 +24,14 @@ import {
   sigmoidCrossEntropy,
   softmaxCrossEntropy,
 } from "../kernels/mod.ts";
-import type { Layers } from "./layers.ts";
+import type { BatchNormParameters, Layers } from "./layers.ts";
 import { stockLayers } from "./layers_stock.ts";
 
 register();
+
+function foldedBy({ gamma, beta, runningMean: mean, runningVariance: variance }: BatchNormParameters) {
+  return { gamma, beta, mean, variance };
+}
 
 /** What has a kernel, on it. */
 export const kernelLayers: Layers = {
@@ -53,14 +57,14 @@ export const kernelLayers: Layers = {
       const y = tf.conv2d(x, filter, strides, pad);
       return kernelLayers.batchNorm(y, parameters, options);
     }
-    const { gamma, beta, runningMean: mean, runningVariance: variance } = parameters;
-    const folded = foldBatchNorm(filter, { gamma, beta, mean, variance }, epsilon);
+    const folded = options.folded ?? foldBatchNorm(filter, foldedBy(parameters), epsilon);
     const activation = relu ? "relu" : "linear";
     const y = conv2dInference(x, folded.filter, { strides, pad, bias: folded.bias, residual, activation });
-    folded.filter.dispose();
-    folded.bias.dispose();
+    if (options.folded === undefined) tf.dispose([folded.filter, folded.bias]);
     return y;
   },
+
+  foldBatchNorm: (filter, parameters, epsilon) => foldBatchNorm(filter, foldedBy(parameters), epsilon),
 
   convBatchNormForked(x, filter, parameters, options) {
     const { strides, pad, training, epsilon, momentum, relu, residual } = options;

@@ -112,6 +112,11 @@ export class CnnNetwork {
     return this.#classifier.apply(features);
   }
 
+  /** See {@link ResNet50.holdWeights}. */
+  holdWeights(): Disposable {
+    return this.backbone.holdWeights();
+  }
+
   /** Frees the weights. */
   dispose(): void {
     this.parameters.dispose();
@@ -151,6 +156,11 @@ export class TemporalNetwork {
     return this.#head.logits(features, step === undefined ? undefined : { seed: this.#seed, step });
   }
 
+  /** See {@link ResNet50.holdWeights}. */
+  holdWeights(): Disposable {
+    return this.backbone.holdWeights();
+  }
+
   /** Frees the weights. */
   dispose(): void {
     if (this.#head instanceof TransformerHead) this.#head.dispose();
@@ -175,6 +185,11 @@ export class VggNetwork {
   /** images [N, H, W, 3] -> logits [N, classes]; the same in training and evaluation */
   logits(images: tf.Tensor4D, _mode: Mode): tf.Tensor2D {
     return this.#vgg.logits(images);
+  }
+
+  /** Nothing to do: no batch norm is folded. */
+  holdWeights(): Disposable {
+    return { [Symbol.dispose]() {} };
   }
 
   /** Frees the weights. */

@@ -85,6 +85,7 @@ export class Predictor {
   /** whether `values` begin with expressions, and whether they end with action units */
   readonly expressions: boolean;
   readonly units: boolean;
+  readonly #held = new DisposableStack();
   readonly #backbones: Backbone[] = [];
   readonly #members: Member[] = [];
   readonly #tracks = new Map<string, TrackFeatures>();
@@ -110,6 +111,7 @@ export class Predictor {
       const key = JSON.stringify([hashTensors(shared), size, width, graph ?? null, convention]);
       if (!keys.includes(key)) {
         keys.push(key);
+        this.#held.use(network.holdWeights());
         this.#backbones.push({ network, size, convention });
       }
       const window = network instanceof TemporalNetwork ? recipe.window : 1;
@@ -232,6 +234,7 @@ export class Predictor {
 
   /** Frees the weights. */
   dispose(): void {
+    this.#held.dispose();
     this.#members.forEach(({ network }) => network.dispose());
   }
 }

@@ -118,6 +118,7 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
   let steps = 0;
   // The inputs come from the host at every step, as in a run.
   const infer = () => tf.tidy(() => void forward(network, tf.tensor(values, shape), 0, recipe, false));
+  const held = training ? undefined : network.holdWeights();
   return {
     description: {
       network: architecture.network,
@@ -135,6 +136,7 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
     dispose() {
       trained?.release();
       optimizer?.dispose();
+      held?.[Symbol.dispose]();
       network.dispose();
     },
   };

@@ -186,6 +186,7 @@ async function writeFeatures(
 ): Promise<ReadonlyMap<number, string>> {
   const temporary = `${path}.tmp`;
   const file = new FileStore(temporary, backbone.featureWidth, true);
+  using _held = backbone.holdWeights();
   const compute = (images: Parameters<ResNet50["features"]>[0]) =>
     backbone.features(images, { training: false });
   let rows: number[];
@@ -236,6 +237,7 @@ export async function computeFeatures(
 ): Promise<FeatureStore> {
   const width = backbone.featureWidth;
   const values = new Float32Array(frameSamples(dataset).count * width);
+  using _held = backbone.holdWeights();
   const compute = (images: Parameters<ResNet50["features"]>[0]) =>
     backbone.features(images, { training: false });
   const rows = await overFrames(

@@ -61,6 +61,7 @@ export async function predictImages(
   const { classes } = network.architecture;
   const frames = dataset.tracks.reduce((sum, track) => sum + track.frames.length, 0);
   const probabilities = new Float32Array(frames * classes);
+  using _held = network.holdWeights();
   const bad = await overFrames(
     dataset,
     options,

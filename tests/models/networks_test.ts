@@ -1,7 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertNotEquals } from "@std/assert";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { hookCommands } from "../../kernels/runtime/program.ts";
+import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import type { Layers } from "../../models/layers.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
@@ -184,6 +185,40 @@ Deno.test("no gradient of the images is made", () => {
   sgd.dispose();
   network.dispose();
   tf.dispose([images, labels]);
+});
+
+Deno.test("while weights are held batch norms are folded once, with the same values, and nothing stays", async () => {
+  const network = new CnnNetwork(CNN, 1, defaultLayers);
+  const images = tf.randomUniform<tf.Rank.R4>([3, 32, 32, 3], -1, 1, "float32", 5);
+  const pass = () => tf.tidy(() => network.logits(images, { training: false }));
+  const counted = async () => {
+    const { value, ours } = countDispatches(pass);
+    const logits = [...await value.data()];
+    value.dispose();
+    return { ours, logits };
+  };
+  const free = await counted();
+  const tensors = tf.memory().numTensors;
+  {
+    using _outer = network.holdWeights();
+    assertEquals(await counted(), free);
+    const held = { ours: free.ours - 53, logits: free.logits };
+    {
+      using inner = network.holdWeights();
+      assertEquals(await counted(), held);
+      inner[Symbol.dispose](); // twice, as the block's end does it again
+    }
+    assertEquals(await counted(), held);
+    // Training goes its own way.
+    tf.tidy(() => void network.logits(images, { training: true }));
+  }
+  assertEquals(tf.memory().numTensors, tensors);
+  const trained = await counted(); // its running statistics have changed
+  assertNotEquals(trained.logits, free.logits);
+  using _held = network.holdWeights();
+  assertEquals(await counted(), trained);
+  network.dispose();
+  images.dispose();
 });
 
 Deno.test("the CNN learns one batch by heart, without leaking tensors", async () => {
