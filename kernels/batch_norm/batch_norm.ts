@@ -1,8 +1,8 @@
 /**
  * Batch normalisation (Ioffe, Szegedy 2015) with ReLU and residual in one pass.
  *
- * Dispatches on a software adapter: training forward 2, backward 2, inference 1, and 1 each way where there are few
- * rows and many channels; on a GPU, where rows are summed in many chunks, one more each way to merge them.
+ * Dispatches: training forward 2, backward 2, inference 1; 1 each way where there are few rows; on a GPU one more each way
+ * where rows are summed in many chunks, to merge them.
  *
  * @module
  */
