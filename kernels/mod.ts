@@ -40,7 +40,7 @@ export { dropout, type DropoutKey } from "./dropout/dropout.ts";
 export { linear, type LinearActivation } from "./linear/linear.ts";
 export { matmul, type MatmulOptions } from "./matmul/matmul.ts";
 export { gelu } from "./gelu/gelu.ts";
-export { layerNorm } from "./layer_norm/layer_norm.ts";
+export { addLayerNorm, layerNorm } from "./layer_norm/layer_norm.ts";
 export { gru, type GruDirectionWeights, type GruOptions, gruWithFinalState } from "./gru/gru.ts";
 export {
   sigmoidCrossEntropy,

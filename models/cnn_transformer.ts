@@ -101,10 +101,12 @@ export class TransformerHead {
     let x = this.#embed.apply(features.reshape([clips * frames, depth]))
       .reshape([clips, frames, embedding]).add(this.#positionsOf(frames)) as tf.Tensor3D; // [B, T, E]
     x = this.#drop(x, 0, key);
+    let normed = this.#norm(x, this.#normAfter(0));
     for (let i = 0; i < this.#sizes.depth; i++) {
-      x = scope(`${this.#prefix}blocks.${i}`, () => this.#block(x, i, key));
+      const [sum, mlp] = scope(`${this.#prefix}blocks.${i}`, () => this.#block(x, normed, i, key));
+      [x, normed] = this.#addAndNorm(sum, mlp, this.#normAfter(i + 1));
     }
-    const y = this.#norm(x, "norm").reshape([clips * frames, embedding]) as tf.Tensor2D;
+    const y = normed.reshape([clips * frames, embedding]) as tf.Tensor2D;
     return this.#classifier.apply(y).reshape([clips, frames, -1]); // [B, T, classes]
   }
 
@@ -127,7 +129,18 @@ export class TransformerHead {
     return this.#positions.slice([0, 0], [frames, embedding]);
   }
 
-  #block(x: tf.Tensor3D, i: number, key?: Omit<DropoutKey, "layer">): tf.Tensor3D {
+  /** The norm behind so many blocks: the next block's first, or the last of all. */
+  #normAfter(blocks: number): string {
+    return blocks < this.#sizes.depth ? `blocks.${blocks}.norm1` : "norm";
+  }
+
+  /** The two terms of the block's result, which the norm behind it adds. */
+  #block(
+    x: tf.Tensor3D,
+    normed: tf.Tensor3D,
+    i: number,
+    key?: Omit<DropoutKey, "layer">,
+  ): [tf.Tensor3D, tf.Tensor3D] {
     const [clips, frames, embedding] = x.shape;
     const name = `blocks.${i}`;
     const get = <T extends tf.Tensor>(parameter: string) =>
@@ -138,17 +151,16 @@ export class TransformerHead {
       outputWeight: get<tf.Tensor2D>("proj.weight"),
       outputBias: get<tf.Tensor1D>("proj.bias"),
     };
-    const normed = this.#norm(x, `${name}.norm1`);
     const { heads } = this.#sizes;
     const attended = scope(
       `${this.#prefix}${name}.attn`,
       () => this.#layers.selfAttention(normed, weights, { heads }),
     );
-    const y = x.add(this.#drop(attended, 3 * i + 1, key)) as tf.Tensor3D;
-    const flat = this.#norm(y, `${name}.norm2`).reshape([clips * frames, embedding]) as tf.Tensor2D;
+    const [sum, again] = this.#addAndNorm(x, this.#drop(attended, 3 * i + 1, key), `${name}.norm2`);
+    const flat = again.reshape<tf.Tensor2D>([clips * frames, embedding]);
     const inner = this.#drop(this.#expansions[i].apply(flat, "gelu"), 3 * i + 2, key); // [B * T, 4E]
     const mlp = this.#drop(this.#outputs[i].apply(inner), 3 * i + 3, key); // [B * T, E]
-    return y.add(mlp.reshape([clips, frames, embedding]));
+    return [sum, mlp.reshape([clips, frames, embedding])];
   }
 
   #drop<T extends tf.Tensor>(x: T, layer: number, key?: Omit<DropoutKey, "layer">): T {
@@ -161,6 +173,17 @@ export class TransformerHead {
     const gamma = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.weight`);
     const beta = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.bias`);
     return scope(this.#prefix + name, () => this.#layers.layerNorm(x, gamma, beta, EPSILON));
+  }
+
+  /** The sum, and what a norm makes of it; behind the last one nobody needs the sum. */
+  #addAndNorm(x: tf.Tensor3D, branch: tf.Tensor3D, name: string): [tf.Tensor3D, tf.Tensor3D] {
+    if (name === this.#normAfter(this.#sizes.depth)) {
+      const sum = x.add<tf.Tensor3D>(branch);
+      return [sum, this.#norm(sum, name)];
+    }
+    const gamma = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.weight`);
+    const beta = this.#parameters.get<tf.Tensor1D>(`${this.#prefix}${name}.bias`);
+    return scope(this.#prefix + name, () => this.#layers.addLayerNorm(x, branch, gamma, beta, EPSILON));
   }
 
   #addNorm(name: string): void {

@@ -137,6 +137,15 @@ export interface Layers {
   /** x [.., D] normalised over D; gamma, beta [D] */
   layerNorm<T extends tf.Tensor>(x: T, gamma: tf.Tensor1D, beta: tf.Tensor1D, epsilon: number): T;
 
+  /** x, residual [.., D] -> x + residual, and that normalised over D; gamma, beta [D] */
+  addLayerNorm<T extends tf.Tensor>(
+    x: T,
+    residual: T,
+    gamma: tf.Tensor1D,
+    beta: tf.Tensor1D,
+    epsilon: number,
+  ): [sum: T, y: T];
+
   /** Zeroes each element with probability `rate` and scales the others by 1 / (1 - rate). */
   dropout<T extends tf.Tensor>(x: T, rate: number, key: DropoutKey): T;
 

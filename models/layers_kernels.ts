@@ -6,6 +6,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import {
+  addLayerNorm,
   batchNorm,
   batchNormForked,
   batchNormInference,
@@ -86,6 +87,7 @@ export const kernelLayers: Layers = {
 
   selfAttention,
   layerNorm,
+  addLayerNorm,
   dropout,
   softmaxCrossEntropy,
   sigmoidCrossEntropy,

@@ -133,6 +133,17 @@ export const stockLayers: Layers = {
     return centred.mul(variance.add(epsilon).rsqrt()).mul(gamma).add(beta);
   },
 
+  addLayerNorm<T extends tf.Tensor>(
+    x: T,
+    residual: T,
+    gamma: tf.Tensor1D,
+    beta: tf.Tensor1D,
+    epsilon: number,
+  ): [T, T] {
+    const sum = x.add<T>(residual);
+    return [sum, stockLayers.layerNorm(sum, gamma, beta, epsilon)];
+  },
+
   dropout(x, rate, key) {
     // The mask that the kernel draws, made on the host.
     return x.mul(tf.tensor(dropoutMaskRef(x.size, rate, key), x.shape));

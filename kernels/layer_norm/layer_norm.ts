@@ -19,6 +19,7 @@ const BACKWARD = elementShader({ file: "layer_norm/layer_norm_bwd.wgsl", source:
 const SUMS = elementShader({ file: "layer_norm/layer_norm_bwd_sums.wgsl", source: sumsSource });
 
 const NAME = "FervidLayerNorm";
+const SUM_NAME = "FervidAddLayerNorm";
 const SUMS_GROUP = 64;
 /** Rows of a chunk whose gradients of gamma and beta are summed apart, unless that makes too many chunks. */
 const CHUNK_ROWS = { software: 512, gpu: 32 };
@@ -43,35 +44,44 @@ function divide({ shape }: TensorInfo, elements: ReturnType<typeof elementShader
   return { shader, rows, columns: size / width, size };
 }
 
-/** x [.., D], gamma [D], beta [D] -> y [.., D], and [M, 2]: mean and inverse deviation of every row */
+/**
+ * x [.., D], gamma [D], beta [D] -> y [.., D], and [M, 2]: mean and inverse deviation of every row. With a residual
+ * [.., D] x + residual is normalised, and returned as the third.
+ */
 export function layerNormForward(
   x: TensorInfo,
   gamma: TensorInfo,
   beta: TensorInfo,
   epsilon: number,
   tile?: LayerNormTile,
-): [y: TensorInfo, saved: TensorInfo] {
-  const { shader, rows, columns } = divide(x, FORWARD);
+  residual?: TensorInfo,
+): [y: TensorInfo, saved: TensorInfo, sum?: TensorInfo] {
+  const { shader, rows, columns, size } = divide(x, FORWARD);
   const { ROW_LANES, ROWS } = tile ?? chooseTile(rows, columns);
   const workgroups = foldWorkgroups(Math.ceil(rows / ROWS));
-  const [y, saved] = run({
+  const [y, saved, sum] = run({
     shader,
-    constants: { ROW_LANES, ROWS },
-    inputs: [x, gamma, beta],
-    outputs: [{ shape: x.shape }, { shape: [rows, 2] }],
+    constants: { ROW_LANES, ROWS, RESIDUAL: residual !== undefined },
+    inputs: [x, residual ?? x, gamma, beta],
+    outputs: [{ shape: x.shape }, { shape: [rows, 2] }, { shape: residual ? x.shape : [size / columns] }],
     uniforms: { rows, columns, epsilon: { f32: epsilon }, grid: workgroups[0] },
     workgroups,
   });
+  if (residual !== undefined) return [y, saved, sum];
+  release(sum);
   return [y, saved];
 }
 
-/** x, dy [.., D], gamma [D], saved [M, 2] of forward -> dx [.., D], dgamma [D], dbeta [D] */
+/**
+ * x, dy [.., D], gamma [D], saved [M, 2] of forward -> dx [.., D], dgamma [D], dbeta [D]; `more` [.., D] is added to dx.
+ */
 export function layerNormBackward(
   x: TensorInfo,
   dy: TensorInfo,
   gamma: TensorInfo,
   saved: TensorInfo,
   tile?: LayerNormTile,
+  more?: TensorInfo,
 ): [dx: TensorInfo, dgamma: TensorInfo, dbeta: TensorInfo] {
   const { shader, rows, columns, size } = divide(x, BACKWARD);
   const { ROW_LANES, ROWS, chunkRows } = tile ?? chooseTile(rows, columns);
@@ -81,8 +91,8 @@ export function layerNormBackward(
   const workgroups = foldWorkgroups(rowGroups + columnGroups);
   const [dx, ...partial] = run({
     shader,
-    constants: { ROW_LANES, ROWS },
-    inputs: [x, dy, gamma, saved],
+    constants: { ROW_LANES, ROWS, FORKED: more !== undefined },
+    inputs: [x, dy, gamma, saved, more ?? dy],
     outputs: [{ shape: x.shape }, { shape: [chunks, size] }, { shape: [chunks, size] }],
     uniforms: {
       rows,
@@ -105,25 +115,43 @@ export function layerNormBackward(
   return [dx, dgamma, dbeta];
 }
 
+function gradientsOf(inputs: Record<string, tf.Tensor>): tf.Tensor[] {
+  return tf.engine().runKernel(`${NAME}Grad`, inputs as unknown as tf.NamedTensorMap) as tf.Tensor[];
+}
+
 /** Layer normalisation with its gradient, for tfjs's registry. */
 export const LAYER_NORM_KERNELS: readonly NewKernel[] = [
   {
     name: NAME,
-    run: ({ x, gamma, beta }, { epsilon }) => layerNormForward(x, gamma, beta, epsilon as number),
+    run: ({ x, gamma, beta }, { epsilon }) =>
+      layerNormForward(x, gamma, beta, epsilon as number) as TensorInfo[],
     gradient: {
       inputsToSave: ["x", "gamma"],
       outputsToSave: [false, true],
       gradFunc(dys, [x, gamma, saved]) {
-        const inputs = { x, dy: (dys as tf.Tensor[])[0], gamma, saved };
-        const [dx, dgamma, dbeta] = tf.engine().runKernel(
-          `${NAME}Grad`,
-          inputs as unknown as tf.NamedTensorMap,
-        ) as tf.Tensor[];
+        const [dx, dgamma, dbeta] = gradientsOf({ x, dy: (dys as tf.Tensor[])[0], gamma, saved });
         return { x: () => dx, gamma: () => dgamma, beta: () => dbeta };
       },
     },
   },
-  { name: `${NAME}Grad`, run: ({ x, dy, gamma, saved }) => layerNormBackward(x, dy, gamma, saved) },
+  {
+    name: SUM_NAME,
+    run: ({ x, residual, gamma, beta }, { epsilon }) =>
+      layerNormForward(x, gamma, beta, epsilon as number, undefined, residual) as TensorInfo[],
+    gradient: {
+      inputsToSave: ["gamma"],
+      outputsToSave: [false, true, true],
+      gradFunc(dys, [gamma, saved, sum]) {
+        const [dy, , more] = dys as tf.Tensor[];
+        const [dx, dgamma, dbeta] = gradientsOf({ x: sum, dy, gamma, saved, more });
+        return { x: () => dx, residual: () => dx.clone(), gamma: () => dgamma, beta: () => dbeta };
+      },
+    },
+  },
+  {
+    name: `${NAME}Grad`,
+    run: ({ x, dy, gamma, saved, more }) => layerNormBackward(x, dy, gamma, saved, undefined, more),
+  },
 ];
 
 /**
@@ -142,6 +170,52 @@ export function layerNorm<T extends tf.Tensor>(
   beta: tf.Tensor1D,
   epsilon: number,
 ): T {
+  requireTensors({ x, gamma, beta }, epsilon);
+  // Without a tape nothing else frees the saved statistics.
+  return tf.tidy(() =>
+    (tf.engine().runKernel(NAME, { x, gamma, beta } as unknown as tf.NamedTensorMap, {
+      epsilon,
+    }) as tf.Tensor[])[0] as T
+  );
+}
+
+/**
+ * {@link layerNorm} of x + residual, and that sum, for the next residual: what stands between two branches of a pre-norm
+ * Transformer, in one dispatch. Backward the gradients of the two are added in layer norm's own pass.
+ *
+ * @param x float32 [.., D]
+ * @param residual [.., D]
+ * @param gamma [D]
+ * @param beta [D]
+ * @returns the sum and what it is normalised to, each [.., D]; a gradient needs both
+ * @throws {RangeError} for a residual of another shape, and as `layerNorm`
+ * @throws {TypeError} unless all are float32
+ */
+export function addLayerNorm<T extends tf.Tensor>(
+  x: T,
+  residual: T,
+  gamma: tf.Tensor1D,
+  beta: tf.Tensor1D,
+  epsilon: number,
+): [sum: T, y: T] {
+  requireTensors({ x, gamma, beta, residual }, epsilon);
+  if (residual.shape.join() !== x.shape.join()) {
+    throw new RangeError(
+      `Cannot run layerNorm: residual has shape [${residual.shape}]; expected [${x.shape}]`,
+    );
+  }
+  return tf.tidy(() => {
+    const inputs = { x, residual, gamma, beta } as unknown as tf.NamedTensorMap;
+    const [y, , sum] = tf.engine().runKernel(SUM_NAME, inputs, { epsilon }) as tf.Tensor[];
+    return [sum as T, y as T];
+  });
+}
+
+function requireTensors(
+  tensors: Record<"x" | "gamma" | "beta", tf.Tensor> & { residual?: tf.Tensor },
+  epsilon: number,
+): void {
+  const { x, gamma, beta } = tensors;
   const size = x.shape[x.rank - 1];
   if (x.rank === 0 || x.size === 0) {
     throw new RangeError(
@@ -155,7 +229,7 @@ export function layerNorm<T extends tf.Tensor>(
       );
     }
   }
-  for (const [name, { dtype }] of Object.entries({ x, gamma, beta } as Record<string, tf.Tensor>)) {
+  for (const [name, { dtype }] of Object.entries(tensors)) {
     if (dtype !== "float32") {
       throw new TypeError(`Cannot run layerNorm: ${name} is ${dtype}; expected float32`);
     }
@@ -163,10 +237,4 @@ export function layerNorm<T extends tf.Tensor>(
   if (!(epsilon >= 0)) {
     throw new RangeError(`Cannot run layerNorm: epsilon is ${epsilon}; expected at least 0`);
   }
-  // Without a tape nothing else frees the saved statistics.
-  return tf.tidy(() =>
-    (tf.engine().runKernel(NAME, { x, gamma, beta } as unknown as tf.NamedTensorMap, {
-      epsilon,
-    }) as tf.Tensor[])[0] as T
-  );
 }

@@ -1,5 +1,6 @@
 // g = dy gamma, xhat = (x - mean) inverse; dx = inverse (g - mean over d of g - xhat mean over d of g xhat);
-// dgamma = sum over m of dy xhat, dbeta = sum over m of dy, here over the rows of a chunk.
+// dgamma = sum over m of dy xhat, dbeta = sum over m of dy, here over the rows of a chunk. Where FORKED, x went another
+// way too: `more`, the gradient from there, is added to dx.
 //
 // The first `row_groups` workgroups make dx, ROWS rows each (rows.wgsl); in the others an invocation sums one element
 // of d over one chunk. Neither needs the other, so they share a dispatch; with one chunk it is the whole gradient.
@@ -9,6 +10,7 @@
 // chunk has 512 rows; 16 instead of 8 rows of a workgroup make no difference.
 //#include "elements.wgsl"
 //#include "rows.wgsl"
+const FORKED = false;
 
 struct Uniforms {
   rows: u32, // M
@@ -23,10 +25,11 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> dy: array<Element>; // [M, D]
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [D]
 @group(0) @binding(3) var<storage, read> saved: array<vec2<f32>>; // [M] mean, inverse deviation
-@group(0) @binding(4) var<storage, read_write> dx: array<Element>; // [M, D]
-@group(0) @binding(5) var<storage, read_write> dgamma: array<Element>; // [P, D]
-@group(0) @binding(6) var<storage, read_write> dbeta: array<Element>; // [P, D]
-@group(0) @binding(7) var<uniform> u: Uniforms;
+@group(0) @binding(4) var<storage, read> more: array<Element>; // [M, D]; dy itself where it is not forked
+@group(0) @binding(5) var<storage, read_write> dx: array<Element>; // [M, D]
+@group(0) @binding(6) var<storage, read_write> dgamma: array<Element>; // [P, D]
+@group(0) @binding(7) var<storage, read_write> dbeta: array<Element>; // [P, D]
+@group(0) @binding(8) var<uniform> u: Uniforms;
 
 fn row_gradient(group: u32, local: u32) {
   let lane = local % ROW_LANES;
@@ -47,7 +50,11 @@ fn row_gradient(group: u32, local: u32) {
   if (row < u.rows) {
     for (var i = lane; i < u.columns; i += ROW_LANES) {
       let xhat = (x[first + i] - mean) * inverse;
-      dx[first + i] = inverse * (dy[first + i] * gamma[i] - means.x - xhat * means.y);
+      var d = inverse * (dy[first + i] * gamma[i] - means.x - xhat * means.y);
+      if (FORKED) {
+        d += more[first + i];
+      }
+      dx[first + i] = d;
     }
   }
 }

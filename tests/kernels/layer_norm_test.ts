@@ -3,6 +3,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import {
+  addLayerNorm,
   layerNorm,
   layerNormBackward,
   layerNormForward,
@@ -44,25 +45,32 @@ async function read(info: TensorInfo): Promise<Float32Array> {
   return values;
 }
 
-async function check(layerNormCase: LayerNormCase, tile?: LayerNormTile): Promise<void> {
+/** @param added x is the sum of two, which goes another way too */
+async function check(layerNormCase: LayerNormCase, tile?: LayerNormTile, added = false): Promise<void> {
   const { name, shape, mean } = layerNormCase;
   const before = tf.memory().numTensors;
   const size = shape[shape.length - 1];
-  const [x, dy] = [draw(shape, mean), draw(shape)];
+  const [x, dy, residual, more] = [draw(shape, mean), draw(shape), draw(shape), draw(shape)];
   const [gamma, beta] = [draw([size], 1), draw([size])];
-  const label = `${name}${tile ? ` ${JSON.stringify(tile)}` : ""} (seed ${seed})`;
-  const [y, dx, dgamma, dbeta] = withPoisonedOutputs(() => {
-    const [y, saved] = layerNormForward(x.tensor, gamma.tensor, beta.tensor, EPSILON, tile);
-    const gradients = layerNormBackward(x.tensor, dy.tensor, gamma.tensor, saved, tile);
+  const label = `${name}${tile ? ` ${JSON.stringify(tile)}` : ""}${added ? ", added" : ""} (seed ${seed})`;
+  const [y, dx, dgamma, dbeta, sum] = withPoisonedOutputs(() => {
+    const given = added ? residual.tensor : undefined;
+    const [y, saved, sum] = layerNormForward(x.tensor, gamma.tensor, beta.tensor, EPSILON, tile, given);
+    const normed = sum ?? x.tensor;
+    const other = added ? more.tensor : undefined;
+    const gradients = layerNormBackward(normed, dy.tensor, gamma.tensor, saved, tile, other);
     tf.engine().makeTensorFromTensorInfo(saved).dispose();
-    return [y, ...gradients];
+    return [y, ...gradients, sum];
   });
   const tolerance = toleranceOf(layerNormCase);
-  const expected = layerNormForwardRef(x.values, gamma.values, beta.values, EPSILON);
-  compare(`layerNorm ${label}`, await read(y), expected, tolerance);
-  const reference = layerNormBackwardRef(x.values, dy.values, gamma.values, EPSILON);
+  const values = added ? x.values.map((value, i) => value + residual.values[i]) : x.values;
+  if (sum) compare(`layerNorm sum ${label}`, await read(sum), values, tolerance);
+  const expected = layerNormForwardRef(values, gamma.values, beta.values, EPSILON);
+  compare(`layerNorm ${label}`, await read(y!), expected, tolerance);
+  const reference = layerNormBackwardRef(values, dy.values, gamma.values, EPSILON);
+  if (added) more.values.forEach((value, i) => reference.dx[i] += value);
   for (const [part, info] of Object.entries({ dx, dgamma, dbeta })) {
-    const actual = await read(info);
+    const actual = await read(info!);
     const wanted = reference[part as keyof typeof reference];
     const what = `layerNorm ${part} ${label}`;
     if (size > 1) compare(what, actual, wanted, tolerance);
@@ -74,7 +82,7 @@ async function check(layerNormCase: LayerNormCase, tile?: LayerNormTile): Promis
       compare(what, [...actual, largest], [...wanted, largest], 2 ** -22);
     }
   }
-  tf.dispose([x, dy, gamma, beta].map(({ tensor }) => tensor));
+  tf.dispose([x, dy, gamma, beta, residual, more].map(({ tensor }) => tensor));
   assertEquals(tf.memory().numTensors, before);
 }
 
@@ -90,7 +98,9 @@ Deno.test("layerNorm: every tile", async () => {
   ]];
   for (const [ROW_LANES, ROWS, chunkRows] of tiles) {
     for (const shape of [[7, 13], [9, 20]]) {
-      await check({ name: `[${shape}]`, shape }, { ROW_LANES, ROWS, chunkRows });
+      for (const added of [false, true]) {
+        await check({ name: `[${shape}]`, shape }, { ROW_LANES, ROWS, chunkRows }, added);
+      }
     }
   }
 });
@@ -153,6 +163,37 @@ Deno.test("layerNorm: tf.grads through both layers, without leaking tensors", as
     const y = layerNorm(inputs[0], inputs[1] as tf.Tensor1D, inputs[2] as tf.Tensor1D, EPSILON);
     assertEquals(y.shape, shape);
     tf.dispose([y, ...inputs]);
+    assertEquals(tf.memory().numTensors, before);
+  }
+});
+
+Deno.test("layerNorm of a sum: tf.grads through both layers, without leaking tensors", async () => {
+  for (const shape of [[2, 3, 8], [4, 7]]) {
+    const before = tf.memory().numTensors;
+    const size = shape[shape.length - 1];
+    const inputs = [draw(shape), draw(shape), draw([size], 1), draw([size])].map(({ tensor }) => tensor);
+    const results: Float32Array[][] = [];
+    for (const layers of [kernelLayers, stockLayers]) {
+      const f = (x: tf.Tensor, residual: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) => {
+        const [sum, y] = layers.addLayerNorm(x, residual, gamma as tf.Tensor1D, beta as tf.Tensor1D, EPSILON);
+        return y.sin().add(sum.square()).sum() as tf.Scalar;
+      };
+      const { value, grads } = tf.valueAndGrads(f)(inputs);
+      results.push(await Promise.all([value, ...grads].map((tensor) => tensor.data<"float32">())));
+      tf.dispose([value, ...grads]);
+    }
+    results[0].forEach((part, i) =>
+      compare(`layerNorm of a sum of both layers, part ${i} (seed ${seed})`, part, results[1][i], 2e-5)
+    );
+    const [x, residual, gamma, beta] = inputs;
+    tf.dispose(addLayerNorm(x, residual, gamma as tf.Tensor1D, beta as tf.Tensor1D, EPSILON));
+    const other = tf.zeros([...shape, 1]);
+    assertThrows(
+      () => addLayerNorm(x, other, gamma as tf.Tensor1D, beta as tf.Tensor1D, EPSILON),
+      RangeError,
+      `residual has shape [${other.shape}]; expected [${shape}]`,
+    );
+    tf.dispose([other, ...inputs]);
     assertEquals(tf.memory().numTensors, before);
   }
 });
