@@ -110,8 +110,8 @@ export function foldWorkgroups(count: number): [number, number] {
  *
  * @returns the outputs, in order; an in-place one is the given tensor
  * @throws {SyntaxError} if the shader cannot be expanded; {RangeError} for an empty output, too many workgroups, a
- * tensor beyond what the adapter binds, or more lanes than a subgroup has; {TypeError}
- * for uniforms that are not the struct's
+ * tensor beyond what the adapter binds, or more lanes than a subgroup has; {TypeError} for uniforms that are not the
+ * struct's
  */
 export function run(dispatch: Dispatch): TensorInfo[] {
   const internals = backendInternals();
@@ -140,6 +140,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     else if (poisoned) poison(internals, outputs[i]);
   });
   const resourceOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
+  // WebGPU lets a dispatch not read one part of a buffer and write another.
   for (const written of outputs.map(resourceOf).filter(isPart)) {
     for (const { tensor } of inputs) {
       if (partOf(resourceOf(tensor)).buffer === written.buffer) moveOut(internals, tensor.dataId);
