@@ -133,14 +133,8 @@ export const stockLayers: Layers = {
     return centred.mul(variance.add(epsilon).rsqrt()).mul(gamma).add(beta);
   },
 
-  addLayerNorm<T extends tf.Tensor>(
-    x: T,
-    residual: T,
-    gamma: tf.Tensor1D,
-    beta: tf.Tensor1D,
-    epsilon: number,
-  ): [T, T] {
-    const sum = x.add<T>(residual);
+  addLayerNorm(x, residual, gamma, beta, epsilon) {
+    const sum: typeof x = x.add(residual);
     return [sum, stockLayers.layerNorm(sum, gamma, beta, epsilon)];
   },
 

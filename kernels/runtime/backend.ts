@@ -10,7 +10,7 @@
 import type { GPUData } from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
 import type { BackendInternals } from "./program.ts";
-import { type BufferPart, copyOf, isPart, type Resource } from "./views.ts";
+import { type BufferPart, copyOf, isPart, type Resource, TENSOR_USAGE } from "./views.ts";
 
 function valuesOf(dtype: string, values: ArrayLike<number>): Float32Array | Int32Array {
   if (dtype === "float32") return values instanceof Float32Array ? values : Float32Array.from(values);
@@ -28,8 +28,7 @@ export class Backend extends WebGPUBackend {
     const data = tensorMap.get(dataId);
     if (data.resource || !data.values) return super.uploadToGPU(dataId);
     const values = valuesOf(data.dtype, data.values as ArrayLike<number>); // 4 bytes each, as all that a shader sees
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = bufferManager.acquireBuffer(values.byteLength, usage);
+    const buffer = bufferManager.acquireBuffer(values.byteLength, TENSOR_USAGE);
     device.queue.writeBuffer(buffer, 0, values as BufferSource);
     Object.assign(data, { resource: buffer, values: null });
   }

@@ -19,7 +19,7 @@ import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
 import { uniformBuffer } from "./uniform_buffers.ts";
 import { packUniforms } from "./uniforms.ts";
-import { isPart, moveOut, partOf, type Resource } from "./views.ts";
+import { bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 
@@ -139,16 +139,15 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     if ("inPlace" in output) valuesChange(outputs[i]);
     else if (poisoned) poison(internals, outputs[i]);
   });
-  const resourceOf = ({ dataId }: TensorInfo) => internals.tensorMap.get(dataId).resource!;
   // WebGPU lets a dispatch not read one part of a buffer and write another.
-  for (const written of outputs.map(resourceOf).filter(isPart)) {
-    for (const { tensor } of inputs) {
-      if (partOf(resourceOf(tensor)).buffer === written.buffer) moveOut(internals, tensor.dataId);
-    }
+  const written = outputs.map(({ dataId }) => internals.tensorMap.get(dataId).resource).filter(isPart);
+  for (const { tensor } of written.length > 0 ? inputs : []) {
+    const { buffer } = bytesOf(internals, tensor);
+    if (written.some((part) => part.buffer === buffer)) moveOut(internals, tensor.dataId);
   }
   const resources = [
-    ...inputs.map(({ tensor, offset, size }) => partOf(resourceOf(tensor), offset, size)),
-    ...dispatch.outputs.map(({ offset, size }, i) => partOf(resourceOf(outputs[i]), offset, size)),
+    ...inputs.map(({ tensor, offset, size }) => bytesOf(internals, tensor, offset, size)),
+    ...dispatch.outputs.map(({ offset, size }, i) => bytesOf(internals, outputs[i], offset, size)),
   ];
   internals.ensureCommandEncoderReady();
   if (bytes.byteLength > 0) {
@@ -209,14 +208,12 @@ function record(
 
 /** Overwrites a new output with a bit pattern that reads as NaN. */
 function poison(internals: BackendInternals, output: TensorInfo): void {
-  const target = partOf(internals.tensorMap.get(output.dataId).resource!);
+  const target = bytesOf(internals, output);
   const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
   const source = internals.bufferManager.acquireBuffer(target.size, usage, true, false);
   new Uint8Array(source.getMappedRange()).fill(0xff);
   source.unmap();
-  internals.ensureCommandEncoderReady();
-  internals.endComputePassEncoder();
-  internals.commandEncoder!.copyBufferToBuffer(source, 0, target.buffer, target.offset, target.size);
+  copyBytes(internals, partOf(source, 0, target.size), target);
   internals.stagingPendingDisposal.push(source);
 }
 

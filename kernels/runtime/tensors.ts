@@ -5,7 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, submit, valuesChange } from "./program.ts";
-import { moveOut, partOf } from "./views.ts";
+import { bytesOf, copyBytes, moveOut } from "./views.ts";
 
 /** A part of one tensor that becomes a part of another; offsets and size in bytes, multiples of 4. */
 export interface TensorCopy {
@@ -22,20 +22,9 @@ export function copyTensors(copies: readonly TensorCopy[]): void {
   for (const { from, fromOffset, to, toOffset, size } of copies) {
     for (const { dataId } of [from, to]) internals.uploadToGPU(dataId);
     valuesChange(to);
-    const part = ({ dataId }: TensorInfo, offset: number) =>
-      partOf(internals.tensorMap.get(dataId).resource!, offset, size);
-    const target = part(to, toOffset);
-    if (part(from, fromOffset).buffer === target.buffer) moveOut(internals, from.dataId);
-    const source = part(from, fromOffset);
-    internals.ensureCommandEncoderReady();
-    internals.endComputePassEncoder();
-    internals.commandEncoder!.copyBufferToBuffer(
-      source.buffer,
-      source.offset,
-      target.buffer,
-      target.offset,
-      size,
-    );
+    const target = bytesOf(internals, to, toOffset, size);
+    if (bytesOf(internals, from).buffer === target.buffer) moveOut(internals, from.dataId);
+    copyBytes(internals, bytesOf(internals, from, fromOffset, size), target);
     for (const { dataId } of [from, to]) internals.commandQueueOwnedIds.add(dataId);
   }
 }
@@ -51,7 +40,7 @@ export function writeTensor(tensor: TensorInfo, values: Float32Array | Int32Arra
   const internals = backendInternals();
   internals.uploadToGPU(tensor.dataId);
   valuesChange(tensor);
-  const { buffer, offset } = partOf(internals.tensorMap.get(tensor.dataId).resource!);
+  const { buffer, offset } = bytesOf(internals, tensor);
   internals.device.queue.writeBuffer(buffer, offset, values as BufferSource);
 }
 

@@ -7,7 +7,11 @@
  *
  * @module
  */
+import type { TensorInfo } from "@tensorflow/tfjs";
 import type { BackendInternals } from "./program.ts";
+
+/** What a tensor's buffer is for. */
+export const TENSOR_USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
 /** Some bytes of a buffer: what WebGPU binds. */
 export interface BufferPart {
@@ -26,7 +30,17 @@ export function isPart(resource: Resource | null | undefined): resource is Buffe
   return resource != null && "buffer" in resource;
 }
 
-/** Bytes of a tensor, from `offset` on; all that follow by default. */
+/** Bytes of a tensor on the device, from `offset` on; all that follow by default. */
+export function bytesOf(
+  { tensorMap }: BackendInternals,
+  { dataId }: TensorInfo,
+  offset?: number,
+  size?: number,
+): BufferPart {
+  return partOf(tensorMap.get(dataId).resource!, offset, size);
+}
+
+/** The same of a resource. */
 export function partOf(resource: Resource, offset = 0, size?: number): BufferPart {
   const whole = isPart(resource) ? resource : { buffer: resource, offset: 0, size: resource.size };
   return { buffer: whole.buffer, offset: whole.offset + offset, size: size ?? whole.size - offset };
@@ -44,13 +58,17 @@ export function moveIn({ tensorMap }: BackendInternals, dataId: object, part: Bu
   Object.assign(tensorMap.get(dataId), { resource: part, external: true });
 }
 
-/** A buffer of its own with the bytes of a part. */
-export function copyOf(internals: BackendInternals, { buffer, offset, size }: BufferPart): GPUBuffer {
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  const own = internals.bufferManager.acquireBuffer(size, usage);
+/** Records a copy of as many bytes as `from` has. */
+export function copyBytes(internals: BackendInternals, from: BufferPart, to: BufferPart): void {
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
-  internals.commandEncoder!.copyBufferToBuffer(buffer, offset, own, 0, size);
+  internals.commandEncoder!.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
+}
+
+/** A buffer of its own with the bytes of a part. */
+export function copyOf(internals: BackendInternals, part: BufferPart): GPUBuffer {
+  const own = internals.bufferManager.acquireBuffer(part.size, TENSOR_USAGE);
+  copyBytes(internals, part, partOf(own));
   return own;
 }
 

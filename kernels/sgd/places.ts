@@ -6,7 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, withPlacer } from "../runtime/program.ts";
 import { copyTensors } from "../runtime/tensors.ts";
-import { type BufferPart, liesIn, moveIn, moveOut, partOf } from "../runtime/views.ts";
+import { type BufferPart, bytesOf, liesIn, moveIn, moveOut } from "../runtime/views.ts";
 
 /** A part of a large tensor, in bytes. */
 export interface Place {
@@ -18,16 +18,23 @@ export interface Place {
 /** The places of many tensors, and who was given each. */
 export class Places {
   readonly #places: readonly Place[];
+  /** where they are on the device */
+  readonly #parts: readonly BufferPart[];
   readonly #tenants: (object | undefined)[];
 
   constructor(places: readonly Place[]) {
+    const internals = backendInternals();
     this.#places = places;
+    this.#parts = places.map(({ whole, offset, size }) => {
+      internals.uploadToGPU(whole.dataId);
+      return bytesOf(internals, whole, offset, size);
+    });
     this.#tenants = places.map(() => undefined);
   }
 
   /** True if the tensor lies in the i-th place. */
   has(i: number, { dataId }: TensorInfo): boolean {
-    return liesIn(backendInternals(), dataId, this.#partOf(i));
+    return liesIn(backendInternals(), dataId, this.#parts[i]);
   }
 
   /** True if no tensor lies in the i-th place that anybody still has. */
@@ -35,7 +42,7 @@ export class Places {
     const dataId = this.#tenants[i];
     const internals = backendInternals();
     // What was disposed is in the map until the next submit.
-    return dataId === undefined || !liesIn(internals, dataId, this.#partOf(i)) ||
+    return dataId === undefined || !liesIn(internals, dataId, this.#parts[i]) ||
       internals.tensorMap.get(dataId).refCount === 0;
   }
 
@@ -46,7 +53,7 @@ export class Places {
 
   /** Lets a new tensor, which has no buffer yet, lie in the i-th place, which is free. */
   give(i: number, { dataId }: TensorInfo): void {
-    moveIn(backendInternals(), dataId, this.#partOf(i));
+    moveIn(backendInternals(), dataId, this.#parts[i]);
     this.#tenants[i] = dataId;
   }
 
@@ -72,13 +79,6 @@ export class Places {
   /** Gives everybody a buffer of its own. */
   release(): void {
     this.#places.forEach((_, i) => this.vacate(i));
-  }
-
-  #partOf(i: number): BufferPart {
-    const { whole, offset, size } = this.#places[i];
-    const internals = backendInternals();
-    internals.uploadToGPU(whole.dataId);
-    return partOf(internals.tensorMap.get(whole.dataId).resource!, offset, size);
   }
 }
 
