@@ -1,6 +1,6 @@
 // y = relu(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual), with the batch's mean and variance.
 //
-// The only dispatch in training where there are few rows: LANES_M invocations take the rows of WIDE elements, LANES apart,
+// The only dispatch in training where there are few rows: LANES_M invocations take the rows of WIDE elements, LANES_C apart,
 // in turn, and their moments together, then normalise them. The rest as in batch_norm_fwd.wgsl. Grid: c / WIDE, in
 // elements.
 //
@@ -11,8 +11,6 @@
 //#include "nan.wgsl"
 //#include "batch_norm_moments.wgsl"
 //#include "batch_norm_columns.wgsl"
-const LANES = 8u; // along channels
-const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const RELU = true;
 const RESIDUAL = false;
 
@@ -32,33 +30,22 @@ struct Uniforms {
 @group(0) @binding(7) var<storage, read_write> running_variance: array<Element>; // [C]
 @group(0) @binding(8) var<uniform> u: Uniforms;
 
-var<workgroup> found: array<Moments, LANES * LANES_M>;
-
-@compute @workgroup_size(LANES, LANES_M)
+@compute @workgroup_size(LANES_C, LANES_M)
 fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
 ) {
-  let column = (workgroup.y * grid.x + workgroup.x) * LANES + local.x;
-  let c = column / LANES * LANES * WIDE + column % LANES;
+  let column = (workgroup.y * grid.x + workgroup.x) * LANES_C + local.x;
+  let c = column / LANES_C * LANES_C * WIDE + column % LANES_C;
   // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values
   let last = u.rows + (workgroup.z >> 16u);
   var all = array<Moments, WIDE>(); // all 0
   if (c < u.channels) {
-    all = column_moments(u.channels, c, LANES, local.y, last, LANES_M);
+    all = column_moments(u.channels, c, LANES_C, local.y, last, LANES_M);
   }
   if (LANES_M > 1u) {
-    let lane = local.y * LANES + local.x;
-    found[lane] = all[0];
-    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
-      workgroupBarrier();
-      if (local.y < span) {
-        found[lane] = merge_moments(found[lane], found[lane + span * LANES]);
-      }
-    }
-    workgroupBarrier();
-    all[0] = found[local.x];
+    all[0] = merge_rows(all[0], local.xy);
   }
   if (c < u.channels) {
     var mean = array<Element, WIDE>();
@@ -66,7 +53,7 @@ fn main(
     var shift = array<Element, WIDE>();
     //#unroll
     for (var k = 0u; k < WIDE; k++) {
-      let channel = c + k * LANES;
+      let channel = c + k * LANES_C;
       let count = f32(u.rows);
       let inverse = inverseSqrt(all[k].squares / count + u.epsilon);
       mean[k] = x[channel] + all[k].mean;
@@ -85,7 +72,7 @@ fn main(
     for (var m = local.y; m < last; m += LANES_M) {
       //#unroll
       for (var k = 0u; k < WIDE; k++) {
-        let at = m * u.channels + c + k * LANES;
+        let at = m * u.channels + c + k * LANES_C;
         var value = fma(x[at] - mean[k], scale[k], shift[k]);
         if (RESIDUAL) {
           value += residual[at];

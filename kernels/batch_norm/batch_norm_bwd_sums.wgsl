@@ -6,16 +6,9 @@
 // alone and has WIDE elements, as in batch_norm_fwd.wgsl; grid: chunk * C / WIDE + c / WIDE, in elements.
 //
 // Without a residual the ReLU's mask is computed again from x, which saves reading y; with one, g is written, since it
-// is the residual's gradient, and the last dispatch reads it instead of y and dy. So dy may come in two parts there, which
-// are added here and nowhere else.
-//#include "elements.wgsl"
-//#include "nan.wgsl"
-const LANES_C = 8u;
-const LANES_M = 1u;
-const WIDE = 1u; // where LANES_M = 1 and C is a multiple of LANES_C * WIDE elements
-const RELU = true;
-const RESIDUAL = false; // a ReLU over a sum with a residual
-const FORKED = false; // y went two ways, only with RESIDUAL: dy is the sum of dy and more
+// is the residual's gradient, and the last dispatch reads it instead of y and dy. So where dy comes in two parts they are added
+// in this pass and no other.
+//#include "batch_norm_gradient.wgsl"
 
 struct Uniforms {
   rows: u32, // M = N H W
@@ -25,17 +18,9 @@ struct Uniforms {
   chunk_rows: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
-@group(0) @binding(1) var<storage, read> y: array<Element>; // [M, C]; x itself where there is no residual
-@group(0) @binding(2) var<storage, read> dy: array<Element>; // [M, C]
-@group(0) @binding(3) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
-@group(0) @binding(4) var<storage, read> more: array<Element>; // [M, C]; dy itself where it is not forked
 @group(0) @binding(5) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C]
 @group(0) @binding(6) var<storage, read_write> dresidual: array<Element>; // [M, C]; [1] where there is no residual
 @group(0) @binding(7) var<uniform> u: Uniforms;
-
-var<workgroup> sums: array<Element, LANES_C * LANES_M>;
-var<workgroup> products: array<Element, LANES_C * LANES_M>;
 
 @compute @workgroup_size(LANES_C, LANES_M)
 fn main(
@@ -71,15 +56,8 @@ fn main(
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES_C;
         let centred = x[at] - mean[k];
-        var g = dy[at];
-        if (FORKED) {
-          g += more[at];
-        }
-        if (RELU && !RESIDUAL) {
-          g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(fma(centred, scale[k], beta[k]))));
-        }
+        let g = gradient(at, centred, scale[k], beta[k]);
         if (RESIDUAL) {
-          g = vec4_to_element(relu_gradient4(element_to_vec4(g), element_to_vec4(y[at])));
           dresidual[at] = g;
         }
         sum[k] += g;
@@ -90,19 +68,10 @@ fn main(
       dresidual[0] = Element(0.0);
     }
   }
-  if (LANES_M > 1u) { // then WIDE is 1
-    let lane = local.y * LANES_C + local.x;
-    sums[lane] = sum[0];
-    products[lane] = product[0];
-    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
-      workgroupBarrier();
-      if (local.y < span) {
-        sums[lane] += sums[lane + span * LANES_C];
-        products[lane] += products[lane + span * LANES_C];
-      }
-    }
-    sum[0] = sums[lane];
-    product[0] = products[lane];
+  if (LANES_M > 1u) {
+    let all = add_rows(Sums(sum[0], product[0]), local.xy);
+    sum[0] = all.g;
+    product[0] = all.product;
   }
   if (inside && local.y == 0u) {
     //#unroll

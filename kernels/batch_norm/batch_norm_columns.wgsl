@@ -2,6 +2,8 @@
 // first, first + step, .. below last, four at a time.
 //#include "elements.wgsl"
 //#include "batch_norm_moments.wgsl"
+const LANES_C = 8u; // along channels
+const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const WIDE = 1u; // C is a multiple of the stride times WIDE, in elements, or WIDE is 1
 
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
@@ -40,4 +42,20 @@ fn column_moments(
     }
   }
   return all;
+}
+
+var<workgroup> found: array<Moments, LANES_C * LANES_M>;
+
+// What the invocations of a column have found together, for each of them; local: its places along channels and rows.
+fn merge_rows(mine: Moments, local: vec2<u32>) -> Moments {
+  let lane = local.y * LANES_C + local.x;
+  found[lane] = mine;
+  for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
+    workgroupBarrier();
+    if (local.y < span) {
+      found[lane] = merge_moments(found[lane], found[lane + span * LANES_C]);
+    }
+  }
+  workgroupBarrier();
+  return found[local.x];
 }

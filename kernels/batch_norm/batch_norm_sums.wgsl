@@ -12,8 +12,6 @@
 //#include "elements.wgsl"
 //#include "batch_norm_moments.wgsl"
 //#include "batch_norm_columns.wgsl"
-const LANES_C = 8u;
-const LANES_M = 1u;
 
 struct Uniforms {
   rows: u32, // M = N H W
@@ -25,8 +23,6 @@ struct Uniforms {
 
 @group(0) @binding(1) var<storage, read_write> partial_sums: array<Element>; // [P, 2, C] mean, squares
 @group(0) @binding(2) var<uniform> u: Uniforms;
-
-var<workgroup> found: array<Moments, LANES_C * LANES_M>;
 
 @compute @workgroup_size(LANES_C, LANES_M)
 fn main(
@@ -49,16 +45,8 @@ fn main(
     let last = min(u.rows, (chunk + 1u) * u.chunk_rows);
     all = column_moments(u.channels, c, LANES_C, chunk * u.chunk_rows + local.y, last, LANES_M);
   }
-  if (LANES_M > 1u) { // then WIDE is 1
-    let lane = local.y * LANES_C + local.x;
-    found[lane] = all[0];
-    for (var span = LANES_M / 2u; span > 0u; span /= 2u) {
-      workgroupBarrier();
-      if (local.y < span) {
-        found[lane] = merge_moments(found[lane], found[lane + span * LANES_C]);
-      }
-    }
-    all[0] = found[lane];
+  if (LANES_M > 1u) {
+    all[0] = merge_rows(all[0], local.xy);
   }
   if (inside && local.y == 0u) {
     //#unroll

@@ -68,7 +68,7 @@ function blockWorkgroups({ blocks, channels, lanes, wide }: BatchNormPlan): [num
 function aloneDispatch({ rows, channels }: BatchNormPlan, alone: NonNullable<BatchNormPlan["alone"]>) {
   const { lanes, lanesM, wide } = alone;
   return {
-    constants: { LANES: lanes, LANES_M: lanesM, WIDE: wide },
+    constants: { LANES_C: lanes, LANES_M: lanesM, WIDE: wide },
     uniforms: { rows, channels },
     workgroups: foldWorkgroups(Math.ceil(channels / (lanes * wide))),
   };

@@ -9,6 +9,7 @@ import { currentTraits } from "../runtime/program.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import columnsSource from "./batch_norm_columns.wgsl" with { type: "text" };
+import gradientSource from "./batch_norm_gradient.wgsl" with { type: "text" };
 import momentsSource from "./batch_norm_moments.wgsl" with { type: "text" };
 
 /** The tile constants; the tests vary each. */
@@ -191,7 +192,11 @@ export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): Ba
 
 /** A shader of this folder for rows of that length. */
 export function batchNormShader(name: string, source: string): (size: number) => ShaderFile {
-  const includes = { "batch_norm_moments.wgsl": momentsSource, "batch_norm_columns.wgsl": columnsSource };
+  const includes = {
+    "batch_norm_moments.wgsl": momentsSource,
+    "batch_norm_columns.wgsl": columnsSource,
+    "batch_norm_gradient.wgsl": gradientSource,
+  };
   const shader = elementShader({ file: `batch_norm/${name}.wgsl`, source, includes });
   return (size) => shader.forRow(size).shader;
 }
