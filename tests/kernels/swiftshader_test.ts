@@ -50,7 +50,12 @@ if (driver === undefined) {
 
 /** Runs Deno where SwiftShader is the only driver; the loader's second name is what older ones know. */
 async function deno(...args: string[]) {
-  const env = { VK_DRIVER_FILES: driver!, VK_ICD_FILENAMES: driver!, NO_COLOR: "1" };
+  const env = {
+    DENO_WEBGPU_BACKEND: "vulkan",
+    VK_DRIVER_FILES: driver!,
+    VK_ICD_FILENAMES: driver!,
+    NO_COLOR: "1",
+  };
   const command = new Deno.Command("deno", { args, cwd: ROOT, env, stdout: "piped", stderr: "piped" });
   const { code, stdout, stderr } = await command.output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
