@@ -16,10 +16,13 @@ const DROPOUT = false;
 //#include "attention_uniforms.wgsl"
 //#include "threefry.wgsl"
 
+//#texture
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
 @group(0) @binding(1) var<storage, read> key_mask: array<i32>; // [B, T], 0 = masked
 @group(0) @binding(2) var<storage, read> log_sum_exp: array<f32>; // [B, A, T]
+//#texture
 @group(0) @binding(3) var<storage, read> context: array<vec4<f32>>; // [B, T, A, S / 4]
+//#texture
 @group(0) @binding(4) var<storage, read> dcontext: array<vec4<f32>>; // [B, T, A, S / 4]
 @group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
 @group(0) @binding(6) var<uniform> u: Uniforms;

@@ -18,6 +18,7 @@ const LOWEST = -3.0e38;
 //#include "attention_uniforms.wgsl"
 //#include "threefry.wgsl"
 
+//#texture
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>; // [B, T, 3, A, S / 4]
 @group(0) @binding(1) var<storage, read> key_mask: array<i32>; // [B, T], 0 = masked
 @group(0) @binding(2) var<storage, read_write> context: array<vec4<f32>>; // [B, T, A, S / 4]

@@ -10,7 +10,9 @@ struct Uniforms {
   columns_b: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [M, columns_a]
+//#texture
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [M, columns_b]
 @group(0) @binding(2) var<storage, read_write> da: array<vec4<f32>>; // [columns_a]
 @group(0) @binding(3) var<storage, read_write> db: array<vec4<f32>>; // [columns_b]

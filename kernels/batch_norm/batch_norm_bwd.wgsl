@@ -19,9 +19,13 @@ struct Uniforms {
   block_rows: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+//#texture
 @group(0) @binding(1) var<storage, read> dy: array<Element>; // [M, C]; g where there was a residual
+//#texture
 @group(0) @binding(2) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
+//#texture
 @group(0) @binding(3) var<storage, read> partial_sums: array<Element>; // [P, 2, C] sums of g and of g xhat
 @group(0) @binding(4) var<storage, read_write> dx: array<Element>; // [M, C]
 @group(0) @binding(5) var<storage, read_write> dgamma: array<Element>; // [C]

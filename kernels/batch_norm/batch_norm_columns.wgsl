@@ -6,6 +6,7 @@ const LANES_C = 8u; // along channels
 const LANES_M = 1u; // along rows, a power of 2; if above 1, WIDE is 1
 const WIDE = 1u; // C is a multiple of the stride times WIDE, in elements, or WIDE is 1
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
 
 // channels: C in elements

@@ -26,10 +26,13 @@ struct Uniforms {
   momentum: f32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+//#texture
 @group(0) @binding(1) var<storage, read> residual: array<Element>; // [M, C]; x itself where there is none
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [C]
 @group(0) @binding(3) var<storage, read> beta: array<Element>; // [C]
+//#texture
 @group(0) @binding(4) var<storage, read> partial_sums: array<Element>; // [P, 2, C] mean - x[0], squares
 @group(0) @binding(5) var<storage, read_write> y: array<Element>; // [M, C]
 @group(0) @binding(6) var<storage, read_write> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta

@@ -10,10 +10,14 @@ const RELU = true;
 const RESIDUAL = false; // a ReLU over a sum with a residual
 const FORKED = false; // y went two ways, only with RESIDUAL: dy is the sum of dy and more
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+//#texture
 @group(0) @binding(1) var<storage, read> y: array<Element>; // [M, C]; x itself where there is no residual
+//#texture
 @group(0) @binding(2) var<storage, read> dy: array<Element>; // [M, C]
 @group(0) @binding(3) var<storage, read> saved: array<Element>; // [4, C] mean, inverse deviation, scale, beta
+//#texture
 @group(0) @binding(4) var<storage, read> more: array<Element>; // [M, C]; dy itself where it is not forked
 
 // dy behind the ReLU.

@@ -15,7 +15,9 @@ struct Uniforms {
   epsilon: f32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, C]
+//#texture
 @group(0) @binding(1) var<storage, read> residual: array<Element>; // [M, C]; x itself where there is none
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [C]
 @group(0) @binding(3) var<storage, read> beta: array<Element>; // [C]

@@ -16,7 +16,9 @@ struct Uniforms {
   chunk_rows: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dy: array<Element>; // [M, K]
+//#texture
 @group(0) @binding(1) var<storage, read> y: array<Element>; // [M, K]
 @group(0) @binding(2) var<storage, read_write> dz: array<Element>; // [M, K]
 @group(0) @binding(3) var<storage, read_write> sums: array<Element>; // [P, K]

@@ -38,7 +38,9 @@ struct Uniforms {
   first_part: u32, // of df
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
 @group(0) @binding(2) var<storage, read_write> df: array<vec4<f32>>; // [parts, R, S, C, K / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;

@@ -39,7 +39,9 @@ struct Uniforms {
   column_tiles: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>; // [N, Ho, Wo, K / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [N, H, W, C / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;

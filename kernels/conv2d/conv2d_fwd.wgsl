@@ -43,9 +43,12 @@ struct Uniforms {
   slope: f32, // of leaky relu below 0
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [N, H, W, C / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [K / 4]; the filter where there is none
+//#texture
 @group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [N, Ho, Wo, K / 4]; else the filter
 @group(0) @binding(4) var<storage, read> alpha: array<vec4<f32>>; // [K / 4] of prelu; the filter where there is none
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // [N, Ho, Wo, K / 4]

@@ -14,6 +14,7 @@ struct Uniforms {
   epsilon: f32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> f: array<Element>; // [R S C, K]
 @group(0) @binding(1) var<storage, read> gamma: array<Element>; // [K]
 @group(0) @binding(2) var<storage, read> beta: array<Element>; // [K]

@@ -5,6 +5,7 @@ struct Uniforms {
   quads: u32, // M / 4
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M / 4, 3], that is [M, 3] f32
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [M, 4 / 4]
 @group(0) @binding(2) var<uniform> u: Uniforms;

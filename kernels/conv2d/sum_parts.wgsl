@@ -11,6 +11,7 @@ struct Uniforms {
   length: u32, // E / 4
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> parts: array<vec4<f32>>; // [P, E / 4]
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [E / 4]
 @group(0) @binding(2) var<uniform> u: Uniforms;

@@ -12,7 +12,9 @@ struct Uniforms {
   directions: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> d_projected: array<vec4<f32>>; // [B T, directions, 3, G / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> d_recurrent: array<vec4<f32>>; // [directions, T B, 3, G / 4]
 @group(0) @binding(2) var<storage, read_write> d_input_bias: array<vec4<f32>>; // [3, G / 4] of direction 0
 @group(0) @binding(3) var<storage, read_write> d_hidden_bias: array<vec4<f32>>; // [3, G / 4] of direction 0

@@ -10,9 +10,13 @@ struct Uniforms {
   steps: u32, // of this dispatch
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> hidden_weight: array<vec4<f32>>; // [directions, G, 3, G / 4] U
+//#texture
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>; // [B, T, directions, G / 4]
+//#texture
 @group(0) @binding(2) var<storage, read> gates: array<vec4<f32>>; // [B, T, directions, 4, G / 4] r, z, n, (U h + b_h)_n
+//#texture
 @group(0) @binding(3) var<storage, read> previous: array<vec4<f32>>; // [directions, T, B, G / 4] h before step s
 @group(0) @binding(4) var<storage, read_write> d_recurrent: array<vec4<f32>>; // [directions, T, B, 3, G / 4] of U h + b_h
 @group(0) @binding(5) var<storage, read_write> d_projected: array<vec4<f32>>; // [B, T, directions, 3, G / 4] of x W + b_in

@@ -11,7 +11,9 @@ struct Uniforms {
   initial: u32, // 1: there is an initial state, in slot 0 of previous
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> projected: array<vec4<f32>>; // [B, T, directions, 3, G / 4] x W + b_in
+//#texture
 @group(0) @binding(1) var<storage, read> hidden_weight: array<vec4<f32>>; // [directions, G, 3, G / 4] U
 @group(0) @binding(2) var<storage, read> hidden_bias: array<vec4<f32>>; // [directions, 3, G / 4] b_h
 @group(0) @binding(3) var<storage, read_write> previous: array<vec4<f32>>; // [directions, T, B, G / 4] h before step s

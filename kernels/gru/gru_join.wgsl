@@ -7,7 +7,9 @@ struct Uniforms {
   grid_row: u32, // invocations in x
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> first: array<vec4<f32>>; // [rows, columns]
+//#texture
 @group(0) @binding(1) var<storage, read> second: array<vec4<f32>>; // [rows, columns]
 @group(0) @binding(2) var<storage, read> first_bias: array<vec4<f32>>; // [bias_columns]
 @group(0) @binding(3) var<storage, read> second_bias: array<vec4<f32>>; // [bias_columns]

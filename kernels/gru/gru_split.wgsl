@@ -7,7 +7,9 @@ struct Uniforms {
   grid_row: u32, // invocations in x
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> joined: array<vec4<f32>>; // [D, 2, 3G / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> stacked: array<vec4<f32>>; // [2, G * 3G / 4]
 @group(0) @binding(2) var<storage, read_write> first: array<vec4<f32>>; // [D, 3G / 4]
 @group(0) @binding(3) var<storage, read_write> second: array<vec4<f32>>; // [D, 3G / 4]

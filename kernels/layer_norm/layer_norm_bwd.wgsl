@@ -21,10 +21,13 @@ struct Uniforms {
   grid: u32, // workgroups in a row of the grid
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, D]
+//#texture
 @group(0) @binding(1) var<storage, read> dy: array<Element>; // [M, D]
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [D]
 @group(0) @binding(3) var<storage, read> saved: array<vec2<f32>>; // [M] mean, inverse deviation
+//#texture
 @group(0) @binding(4) var<storage, read> more: array<Element>; // [M, D]; dy itself where it is not forked
 @group(0) @binding(5) var<storage, read_write> dx: array<Element>; // [M, D]
 @group(0) @binding(6) var<storage, read_write> dgamma: array<Element>; // [P, D]

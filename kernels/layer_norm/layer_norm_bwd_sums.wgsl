@@ -6,7 +6,9 @@ struct Uniforms {
   chunks: u32, // P
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dgamma_chunks: array<Element>; // [P, D]
+//#texture
 @group(0) @binding(1) var<storage, read> dbeta_chunks: array<Element>; // [P, D]
 @group(0) @binding(2) var<storage, read_write> dgamma: array<Element>; // [D]
 @group(0) @binding(3) var<storage, read_write> dbeta: array<Element>; // [D]

@@ -17,7 +17,9 @@ struct Uniforms {
   grid: u32, // workgroups in a row of the grid
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [M, D]
+//#texture
 @group(0) @binding(1) var<storage, read> residual: array<Element>; // [M, D]; x itself where there is none
 @group(0) @binding(2) var<storage, read> gamma: array<Element>; // [D]
 @group(0) @binding(3) var<storage, read> beta: array<Element>; // [D]

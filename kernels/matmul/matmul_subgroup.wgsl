@@ -38,7 +38,9 @@ struct Uniforms {
   alpha: f32, // slope of leakyrelu
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> p: array<vec4<f32>>; // [batches, P, K / 4] or [batches, K, P / 4]
+//#texture
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // [batches, Q, K / 4] or [batches, K, Q / 4]
 @group(0) @binding(5) var<uniform> u: Uniforms;
 

@@ -13,6 +13,7 @@ struct Uniforms {
   scale: f32, // 1 / M
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dy: array<Element>; // [N, C]
 @group(0) @binding(1) var<storage, read_write> dx: array<Element>; // [N, M, C]
 @group(0) @binding(2) var<uniform> u: Uniforms;

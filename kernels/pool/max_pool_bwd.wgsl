@@ -20,7 +20,9 @@ struct Uniforms {
   pad_x: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dy: array<Element>; // [N, Ho, Wo, C]
+//#texture
 @group(0) @binding(1) var<storage, read> positions: array<Element>; // [N, Ho, Wo, C] h W + w
 @group(0) @binding(2) var<storage, read_write> dx: array<Element>; // [N, H, W, C]
 @group(0) @binding(3) var<uniform> u: Uniforms;

@@ -25,6 +25,7 @@ struct Uniforms {
   pad_x: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [N, H, W, C]
 @group(0) @binding(1) var<storage, read_write> y: array<Element>; // [N, Ho, Wo, C]
 @group(0) @binding(2) var<storage, read_write> positions: array<Element>; // [N, Ho, Wo, C] h W + w

@@ -14,6 +14,7 @@ struct Uniforms {
   scale: f32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [N, M, C]
 @group(0) @binding(1) var<storage, read_write> sums: array<Element>; // [N, P, C]
 @group(0) @binding(2) var<uniform> u: Uniforms;

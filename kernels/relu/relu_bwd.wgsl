@@ -7,7 +7,9 @@ struct Uniforms {
   row: u32, // of the grid, in elements
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> y: array<Element>; // [count]
+//#texture
 @group(0) @binding(1) var<storage, read> dy: array<Element>; // [count]
 @group(0) @binding(2) var<storage, read_write> dx: array<Element>; // [count]
 @group(0) @binding(3) var<uniform> u: Uniforms;

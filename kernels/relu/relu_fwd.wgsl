@@ -7,6 +7,7 @@ struct Uniforms {
   row: u32, // of the grid, in elements
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<Element>; // [count]
 @group(0) @binding(1) var<storage, read_write> y: array<Element>; // [count]
 @group(0) @binding(2) var<uniform> u: Uniforms;

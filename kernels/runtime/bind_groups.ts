@@ -28,11 +28,14 @@ function idOf(object: object): number {
   return id;
 }
 
-/** A new bind group of these buffers, binding by binding. */
+/** What a dispatch binds. */
+export type BoundResource = GPUBufferBinding | GPUTextureView;
+
+/** A new bind group of these resources, binding by binding. */
 export function newBindGroup(
   device: GPUDevice,
   layout: GPUBindGroupLayout,
-  resources: readonly GPUBufferBinding[],
+  resources: readonly BoundResource[],
 ): GPUBindGroup {
   return device.createBindGroup({
     layout,
@@ -40,16 +43,19 @@ export function newBindGroup(
   });
 }
 
-/** The bind group of these buffers, binding by binding; one that was made before if there is one. */
+/** The bind group of these resources, binding by binding; one that was made before if there is one. */
 export function bindGroup(
   device: GPUDevice,
   layout: GPUBindGroupLayout,
-  resources: readonly GPUBufferBinding[],
+  resources: readonly BoundResource[],
 ): GPUBindGroup {
   let known = generations.get(device);
   if (known === undefined) generations.set(device, known = { young: new Map(), old: new Map() });
   let key = `${idOf(layout)}`;
-  for (const { buffer, offset = 0, size = "" } of resources) key += ` ${idOf(buffer)},${offset},${size}`;
+  for (const resource of resources) {
+    if (!("buffer" in resource)) key += ` ${idOf(resource)}`;
+    else key += ` ${idOf(resource.buffer)},${resource.offset ?? 0},${resource.size ?? ""}`;
+  }
   let group = known.young.get(key);
   if (group !== undefined) return group;
   group = known.old.get(key) ?? newBindGroup(device, layout, resources);

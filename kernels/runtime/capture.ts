@@ -12,9 +12,11 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import type { BoundResource } from "./bind_groups.ts";
 import type { Arena } from "./buffer_pool.ts";
 import { debug } from "./debug.ts";
 import { adapterTraits, SOFTWARE_BATCH } from "./device.ts";
+import type { TextureCopy } from "./hook.ts";
 import { backendInternals, canCapture, submit, withCapture } from "./program.ts";
 import { copyTensors, emptyTensor } from "./tensors.ts";
 import { LaunchValue } from "./uniforms.ts";
@@ -31,7 +33,8 @@ type Command =
     readonly group: GPUBindGroup;
     readonly workgroups: readonly [number, number?, number?];
   }
-  | { readonly copy: readonly [GPUBuffer, number, GPUBuffer, number, number] };
+  | { readonly copy: readonly [GPUBuffer, number, GPUBuffer, number, number] }
+  | { readonly textureCopy: TextureCopy };
 
 /** Uniforms that are written before each launch. */
 interface VaryingUniforms {
@@ -124,6 +127,11 @@ function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
       encoder.copyBufferToBuffer(...command.copy);
       continue;
     }
+    if ("textureCopy" in command) {
+      endPass();
+      encoder.copyBufferToTexture(...command.textureCopy);
+      continue;
+    }
     pass ??= encoder.beginComputePass();
     pass.setPipeline(command.pipeline);
     pass.setBindGroup(0, command.group);
@@ -141,6 +149,7 @@ function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
 function tellingEncoder(encoder: GPUCommandEncoder, tell: (command: Command) => void): GPUCommandEncoder {
   const begin = encoder.beginComputePass.bind(encoder);
   const copyBuffer = encoder.copyBufferToBuffer.bind(encoder) as (...copy: unknown[]) => void;
+  const copyToTexture = encoder.copyBufferToTexture.bind(encoder);
   return Object.assign(encoder, {
     beginComputePass() {
       const pass = begin();
@@ -164,6 +173,10 @@ function tellingEncoder(encoder: GPUCommandEncoder, tell: (command: Command) => 
       copyBuffer(...copy);
       tell({ copy });
     },
+    copyBufferToTexture(...textureCopy: TextureCopy) {
+      copyToTexture(...textureCopy);
+      tell({ textureCopy });
+    },
   }) as unknown as GPUCommandEncoder;
 }
 
@@ -173,7 +186,8 @@ function withGroups<T>(device: GPUDevice, body: (buffersOf: Map<GPUBindGroup, GP
   const create = device.createBindGroup;
   device.createBindGroup = (descriptor) => {
     const group = create.call(device, descriptor);
-    const buffers = [...descriptor.entries].map(({ resource }) => (resource as GPUBufferBinding).buffer);
+    const resources = [...descriptor.entries].map(({ resource }) => resource as BoundResource);
+    const buffers = resources.flatMap((resource) => "buffer" in resource ? [resource.buffer] : []);
     buffersOf.set(group, buffers);
     return group;
   };
@@ -227,9 +241,9 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
     const output = withGroups(device, (buffersOf) => {
       const tell = (command: Command) => {
         commands.push(command);
-        ("copy" in command ? [command.copy[0], command.copy[2]] : buffersOf.get(command.group)!).forEach(
-          share,
-        );
+        if ("copy" in command) [command.copy[0], command.copy[2]].forEach(share);
+        else if ("textureCopy" in command) share(command.textureCopy[0].buffer);
+        else buffersOf.get(command.group)!.forEach(share);
       };
       return withCapture(sink, (encoder) => tellingEncoder(encoder, tell), () => tf.keep(body()));
     });

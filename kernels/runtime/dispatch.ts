@@ -39,7 +39,8 @@ export interface Dispatch {
   readonly flops?: number;
 }
 
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
+/** Elements of a tensor of this shape. */
+export const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
 /** An input, whole unless it says which part. */
 export function inputOf(input: TensorInfo | Input): Input {

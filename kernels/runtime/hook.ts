@@ -13,10 +13,14 @@ export interface ComputePass {
   end(): void;
 }
 
+/** The arguments of `copyBufferToTexture`. */
+export type TextureCopy = [GPUTexelCopyBufferInfo, GPUTexelCopyTextureInfo, [number, number]];
+
 /** Gets what is recorded while it is set, ours and tfjs's own; see `hookCommands` in program.ts. */
 export interface CommandHook {
   /**
-   * A dispatch, which `record` records in a pass of its own.
+   * A dispatch, which `record` records in a pass of its own, behind the copies of its operands to textures; the time is that
+   * of both.
    *
    * @param name our shader's file, or tfjs's program
    * @param dispatch undefined for tfjs's own
@@ -50,6 +54,8 @@ export function hookedEncoder(
 ): GPUCommandEncoder {
   const begin = encoder.beginComputePass.bind(encoder);
   const copy = encoder.copyBufferToBuffer.bind(encoder) as (...args: unknown[]) => void;
+  const copyToTexture = encoder.copyBufferToTexture.bind(encoder);
+  const operands: TextureCopy[] = []; // of the next dispatch
   const pass = (): ComputePass => {
     let pipeline: GPUComputePipeline;
     const groups = new Map<number, GPUBindGroup>();
@@ -62,7 +68,7 @@ export function hookedEncoder(
       },
       dispatchWorkgroups: (...counts) =>
         hook.onDispatch(current()?.shader.file ?? pipeline.label, current(), (timestampWrites) => {
-          const own = begin({ timestampWrites });
+          const own = operands.length === 0 ? begin({ timestampWrites }) : beginAfterCopies(timestampWrites);
           own.setPipeline(pipeline);
           groups.forEach((group, index) => own.setBindGroup(index, group));
           own.dispatchWorkgroups(...counts);
@@ -71,11 +77,18 @@ export function hookedEncoder(
       end() {},
     };
   };
+  const beginAfterCopies = (timestampWrites?: GPUComputePassTimestampWrites) => {
+    const { querySet, beginningOfPassWriteIndex, endOfPassWriteIndex } = timestampWrites ?? {};
+    if (querySet) stamp({ querySet, beginningOfPassWriteIndex });
+    operands.splice(0).forEach((args) => copyToTexture(...args));
+    return begin({ timestampWrites: querySet && { querySet, endOfPassWriteIndex } });
+  };
   const stamp = (timestampWrites: GPUComputePassTimestampWrites) => begin({ timestampWrites }).end();
   const replaced = {
     beginComputePass: pass,
     copyBufferToBuffer: (...args: unknown[]) =>
       hook.onCopy(args[args.length - 1] as number, () => copy(...args), stamp),
+    copyBufferToTexture: (...args: TextureCopy) => operands.push(args),
   };
   return Object.assign(encoder, replaced) as unknown as GPUCommandEncoder;
 }

@@ -5,6 +5,7 @@
 const GROUP = 64u; // invocations of a workgroup
 const EACH = 4u;
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [length]
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [length]
 

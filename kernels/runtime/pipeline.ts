@@ -5,6 +5,7 @@
  */
 import { debug } from "./debug.ts";
 import { adapterTraits, endRun } from "./device.ts";
+import { textureBindings } from "./textures.ts";
 import { type UniformMember, uniformMembers } from "./uniforms.ts";
 import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
 
@@ -13,6 +14,8 @@ export interface Program {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly uniforms: readonly UniformMember[];
+  /** inputs that it reads from textures */
+  readonly textures: ReadonlySet<number>;
 }
 
 const caches = new WeakMap<GPUDevice, Map<string, Program>>();
@@ -86,9 +89,10 @@ function create(
   constants: Constants,
   label: string,
 ): { program: Program; problem: Promise<string | undefined> } {
-  const lines = expandLines(shader, constants);
+  const lines = expandLines(shader, constants, adapterTraits(device).software);
   const code = lines.map(({ text }) => text).join("\n");
   const uniforms = uniformMembers(shader.file, code);
+  const textures = textureBindings(code);
   requireLanes(device, shader.file, code);
   debug(3, () => `source of ${label}\n${code}`);
   const start = performance.now();
@@ -106,5 +110,5 @@ function create(
     const line = lines[Number(/wgsl:(\d+):/.exec(error.message)?.[1]) - 1];
     return `${line ? `${line.file}:${line.number}` : label} does not compile: ${error.message.trim()}`;
   });
-  return { program: { pipeline, layout, uniforms }, problem };
+  return { program: { pipeline, layout, uniforms, textures }, problem };
 }

@@ -9,15 +9,16 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { env, type TensorInfo } from "@tensorflow/tfjs";
-import { bindGroup, newBindGroup } from "./bind_groups.ts";
+import { bindGroup, type BoundResource, newBindGroup } from "./bind_groups.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import { type Dispatch, inputOf, requireDispatch, type UniformValue } from "./dispatch.ts";
+import { type Dispatch, inputOf, requireDispatch, sizeOf, type UniformValue } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
 import { uniformBuffer } from "./uniform_buffers.ts";
+import { requireTexture, toTextures } from "./textures.ts";
 import { packUniforms } from "./uniforms.ts";
 import { bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
 
@@ -119,7 +120,11 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   const given = dispatch.inputs.map(inputOf);
   // All that may throw comes before the first buffer is taken.
   requireDispatch(dispatch, given, device.limits);
-  const { pipeline, layout, uniforms } = compile(device, dispatch.shader, dispatch.constants);
+  const { pipeline, layout, uniforms, textures } = compile(device, dispatch.shader, dispatch.constants);
+  for (const i of textures) {
+    const { tensor: { shape }, size } = given[i];
+    requireTexture(dispatch.shader.file, shape, size ?? 4 * sizeOf(shape), device.limits);
+  }
   const values = dispatch.uniforms ?? {};
   const pack = () => packUniforms(dispatch.shader.file, uniforms, values);
   const bytes = pack();
@@ -145,8 +150,13 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     const { buffer } = bytesOf(internals, tensor);
     if (written.some((part) => part.buffer === buffer)) moveOut(internals, tensor.dataId);
   }
-  const resources = [
-    ...inputs.map(({ tensor, offset, size }) => bytesOf(internals, tensor, offset, size)),
+  const resources: BoundResource[] = [
+    ...toTextures(
+      internals,
+      inputs.map(({ tensor, offset, size }) => bytesOf(internals, tensor, offset, size)),
+      textures,
+      poisoned,
+    ),
     ...dispatch.outputs.map(({ offset, size }, i) => bytesOf(internals, outputs[i], offset, size)),
   ];
   internals.ensureCommandEncoderReady();

@@ -5,12 +5,16 @@
  * - `//#include "name.wgsl"` is replaced by that file, the first time that it is named;
  * - `const NAME = 4u;` takes its value from the constants object if that has `NAME`;
  * - `//#unroll` before `for (var i = 0u; i < NAME; i++) {` repeats the body with `i` replaced by 0u, 1u, ...
- *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter).
+ *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter);
+ * - `//#texture` before a binding `var<storage, read> x: array<vec4<f32>>;` lets `x[i]` be read from a texture, where that
+ *   is asked for (see textures.ts). An `array<Element>` counts if its elements are vec4s.
  *
  * Pure text: nothing here knows of a device.
  *
  * @module
  */
+
+import texelSource from "./texel.wgsl" with { type: "text" };
 
 /** Values of `const` declarations; with the file's name they are the cache key. */
 export type Constants = Readonly<Record<string, number | boolean>>;
@@ -40,10 +44,11 @@ export function shaderKey({ file }: ShaderFile, constants: Constants): string {
 /**
  * Expands a file.
  *
- * @throws {SyntaxError} naming file and line, for an unknown include, an unknown constant or a malformed loop
+ * @param textures marked bindings are textures
+ * @throws {SyntaxError} naming file and line, for an unknown include, an unknown constant, a malformed loop or binding
  */
-export function expandShader(shader: ShaderFile, constants: Constants = {}): string {
-  return expandLines(shader, constants).map(({ text }) => text).join("\n");
+export function expandShader(shader: ShaderFile, constants: Constants = {}, textures = false): string {
+  return expandLines(shader, constants, textures).map(({ text }) => text).join("\n");
 }
 
 /** A line of an expanded shader, and where it comes from. */
@@ -55,7 +60,11 @@ export interface Line {
 }
 
 /** As {@link expandShader}, with the origin of each line. */
-export function expandLines(shader: ShaderFile, constants: Constants = {}): readonly Line[] {
+export function expandLines(
+  shader: ShaderFile,
+  constants: Constants = {},
+  textures = false,
+): readonly Line[] {
   const lines = include(shader);
   const values = new Map<string, string>();
   const used = new Set<string>();
@@ -72,7 +81,8 @@ export function expandLines(shader: ShaderFile, constants: Constants = {}): read
   for (const name of Object.keys(constants)) {
     if (!used.has(name)) throw new WgslError(shader.file, 1, `there is no const ${name} to set`);
   }
-  return unroll(lines, values);
+  const unrolled = unroll(lines, values);
+  return textures ? readTextures(unrolled) : unrolled;
 }
 
 function include({ file, source, includes = {} }: ShaderFile, seen = new Set<string>()): Line[] {
@@ -205,4 +215,52 @@ function closingLine(lines: readonly Line[], start: number): number {
     }
   }
   throw new WgslError(lines[start].file, lines[start].number, "the loop is never closed");
+}
+
+const BUFFER = /^(\s*@group\(\d+\) @binding\(\d+\) )var<storage, read> (\w+): array<(\w+(?:<f32>)?)>;(.*)$/;
+
+/** Makes textures of the marked bindings that hold vec4s. */
+function readTextures(lines: readonly Line[]): readonly Line[] {
+  const vec4s = ["vec4<f32>"];
+  if (lines.some(({ text }) => text === "alias Element = vec4<f32>;")) vec4s.push("Element");
+  const names: string[] = [];
+  const declared = lines.map((line, i) => {
+    if (!/^\s*\/\/#texture\b/.test(lines[i - 1]?.text ?? "")) return line;
+    const match = BUFFER.exec(line.text);
+    if (match === null) {
+      throw new WgslError(
+        line.file,
+        line.number,
+        "//#texture wants a `var<storage, read> x: array<..>;` next",
+      );
+    }
+    const [, head, name, element, tail] = match;
+    if (!vec4s.includes(element)) return line;
+    names.push(name);
+    return { ...line, text: `${head}var ${name}: texture_storage_2d<rgba32float, read>;${tail}` };
+  });
+  if (names.length === 0) return lines;
+  const read = new RegExp(`(?<![.\\w])(${names.join("|")})\\[`); // not a member of that name
+  const texel = include({ file: "runtime/texel.wgsl", source: texelSource });
+  return [...texel, ...declared.map((line) => ({ ...line, text: readTexels(line.text, read, line) }))];
+}
+
+/** `textureLoad(x, texel(i))` for `x[i]`, within i too. */
+function readTexels(text: string, read: RegExp, line: Line): string {
+  const [code] = text.split("//", 1);
+  const match = read.exec(code);
+  if (match === null) return text;
+  const first = match.index + match[0].length;
+  let depth = 1;
+  let end = first;
+  for (; end < code.length; end++) {
+    if (code[end] === "[") depth++;
+    else if (code[end] === "]" && --depth === 0) break;
+  }
+  if (depth > 0) {
+    throw new WgslError(line.file, line.number, `the index of ${match[1]} wants to end on its line`);
+  }
+  const index = readTexels(text.slice(first, end), read, line);
+  const rest = readTexels(text.slice(end + 1), read, line);
+  return `${text.slice(0, match.index)}textureLoad(${match[1]}, texel(${index}))${rest}`;
 }

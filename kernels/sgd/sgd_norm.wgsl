@@ -10,6 +10,7 @@ struct Uniforms {
   first: u32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> gradients: array<vec4<f32>>; // [count]
 @group(0) @binding(1) var<storage, read_write> partial_sums: array<f32>; // [chunks of all buffers]
 @group(0) @binding(2) var<uniform> u: Uniforms;

@@ -20,6 +20,7 @@ struct Uniforms {
   clip_norm: f32,
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> gradients: array<vec4<f32>>; // [blocks, BLOCK]
 @group(0) @binding(1) var<storage, read> settings: array<vec2<f32>>; // [blocks] share of the rate, weight decay
 @group(0) @binding(2) var<storage, read> partial_sums: array<vec4<f32>>; // [parts] sums of squares

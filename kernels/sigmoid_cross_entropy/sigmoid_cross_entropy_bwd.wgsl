@@ -10,6 +10,7 @@ struct Uniforms {
   row: u32, // of the grid, in elements
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> logits: array<Element>; // x [M, K]
 @group(0) @binding(1) var<storage, read> labels: array<ElementInt>; // y [M, K]: 0, 1, -1 = ignored
 @group(0) @binding(2) var<storage, read> weights: array<Element>; // v [K]; anything where there are none

@@ -26,6 +26,7 @@ struct Uniforms {
   nan: f32, // what an impossible label makes of the loss
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> logits: array<Element>; // [M, K]
 @group(0) @binding(1) var<storage, read> labels: array<i32>; // [M], -1 = ignored
 @group(0) @binding(2) var<storage, read> weights: array<Element>; // [K]; anything where there are none
