@@ -9,7 +9,7 @@
 // fill the lanes; else conv2d_bwd_filter_pixels.wgsl.
 //
 // Measured on lavapipe 22.3.6: two pixels a round instead of one save 10 to 40 %, since a sum is read and written
-// once; four are slower again in the 8x32 tile (the registers spill).
+// once; four are slower again in large tiles (the registers spill).
 const TILE_C = 2u;
 const TILE_K = 8u;
 const UNROLL = 2u; // pixels a round

@@ -6,6 +6,7 @@ struct Uniforms {
   row_groups: u32, // C / 4, rounded up
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [M, C]
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [M, C / 4, rounded up]
 @group(0) @binding(2) var<uniform> u: Uniforms;

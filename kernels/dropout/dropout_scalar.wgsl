@@ -13,6 +13,7 @@ struct Uniforms {
   row: u32, // of the grid, in elements
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [count]
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // [count]
 @group(0) @binding(2) var<uniform> u: Uniforms;

@@ -12,7 +12,9 @@ struct Uniforms {
   columns: u32, // K
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [M, K]
+//#texture
 @group(0) @binding(1) var<storage, read> y: array<f32>; // [M, K]; unused without RELU
 @group(0) @binding(2) var<storage, read_write> db: array<f32>; // [K]
 @group(0) @binding(3) var<storage, read_write> dz: array<f32>; // [M, K]; [1] without RELU

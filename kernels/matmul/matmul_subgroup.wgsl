@@ -3,12 +3,12 @@
 // Each lane computes TILE_P rows of one operand, p, times TILE_Q vec4s of the other, q, in registers. Every lane loads
 // its own rows of p; q is loaded once by the lanes together and passed on by subgroupShuffle from a constant lane.
 // SWAPPED = false: p is a, q is b; true: p is b, q is a, for few rows of a. Grid: x, folded into y = tiles, of p first;
-// z = batches. K and what vec4s run along are multiples of 4; large operands that lie as [K, ..] come in panels (pad.ts:
-// [864, 2048]^T x [864, 768] takes 0.73 of the time). Tiles beyond an operand's end read something and don't store it.
+// z = batches. K and what vec4s run along are multiples of 4. Tiles beyond an operand's end are not stored.
 //
-// Measured on lavapipe 22.3.6, [6144, 512] x [512, 64], GFLOP per core-second: 8x32 tile 31, 4x64 32, 6x32 29, 12x32 27, 4x32
-// 27, 16x16 25, 8x16 24. A load costs 1 ns a float there, lane by lane, a broadcast next to nothing. Dead ends: q in a
-// uniform window instead (17: 3.4 ns a float, and 64 KiB a dispatch), p from a texture (13), p in a window too (17).
+// Measured on lavapipe 22.3.6, two cores without AVX-512 at 65 GFLOP/s of peak, [864, 2048] x [2048, 768], GFLOP/s: from
+// buffers 8x32 tile 9; from storage textures 4x32 41, 8x32 34, 4x8 26. Dead ends: what lies as [K, ..] copied so that the
+// rows of a tile lie together (1.2 times as long; from buffers it paid), one operand in windows of a uniform buffer or in a
+// sampled texture (twice as long as from buffers where the CPU has AVX-512).
 // [288, 7] x [7, 96] by a shader of its own, b's columns in registers and nothing padded, takes 0.7 of this one's three
 // dispatches, and the step of a head with seven classes 0.1 ms less: not kept. Unsettled, on a machine at about 0.6 of
 // its speed: [96, 64] x [64, 192] by tiles of 6x32 to 12x48 takes 0.7 to 0.9 of 4x32 by timestamps, by the clock the same.
@@ -27,11 +27,9 @@ struct Uniforms {
   p_batches: u32, // batch i of y takes batch i mod this of p
   p_batch: u32, // vec4s from one batch of p to the next
   p_stride: u32, // vec4s from one row of p to the next
-  p_tile: u32, // vec4s from one tile of [K, P] to the next; rows of a tile lie together or p is in panels
   q_batches: u32,
   q_batch: u32,
   q_stride: u32,
-  q_tile: u32,
   k_steps: u32, // K / 4
   p_tiles: u32,
   first_batch: u32, // of this dispatch
@@ -65,12 +63,12 @@ fn main(
   let q_base = (batch % u.q_batches) * u.q_batch;
   //#unroll
   for (var i = 0u; i < TILE_P; i++) {
-    at_p[i] = p_base + select(p_tile * u.p_tile + lane * TILE_P / 4u + i, (p_start + i) * u.p_stride, P_INNER);
+    at_p[i] = p_base + select(p_start / 4u + i, (p_start + i) * u.p_stride, P_INNER);
   }
   //#unroll
   for (var r = 0u; r < 4u * TILE_Q / LANES; r++) {
     let i = r * LANES + lane;
-    at_q[r] = q_base + select(q_tile * u.q_tile + (i / TILE_Q) * u.q_stride + i % TILE_Q, (q_start + i) * u.q_stride, Q_INNER);
+    at_q[r] = q_base + select(q_start / 4u + i / TILE_Q * u.q_stride + i % TILE_Q, (q_start + i) * u.q_stride, Q_INNER);
   }
   let q_step = select(4u * u.q_stride, 1u, Q_INNER);
   // + 0, but not to lavapipe: it compiles a loop whose end depends on uniforms alone anew for their values, at each dispatch

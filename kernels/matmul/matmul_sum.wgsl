@@ -13,6 +13,7 @@ struct Uniforms {
   alpha: f32, // slope of leakyrelu
 }
 
+//#texture
 @group(0) @binding(0) var<storage, read> sums: array<f32>; // [P, batches, M, N]
 @group(0) @binding(1) var<storage, read> bias: array<f32>; // [N]; unused without BIAS
 @group(0) @binding(2) var<storage, read> prelu: array<f32>; // [N]; unused without PRELU

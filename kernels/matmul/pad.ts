@@ -32,25 +32,18 @@ function fitsVec4({ outer, inner }: Operand, k: number): boolean {
 
 /**
  * A copy with zeros up to the next multiples of 4: [batches, outer, K'] or [batches, K', outer']. One dispatch.
- *
- * @param width vec4s of a panel of columns: [batches, panels, rows, 4 width]; one panel if it is left out
  */
-function padOperand(
-  tensor: TensorInfo,
-  { batches, outer, inner }: Operand,
-  k: number,
-  width = up4(inner ? k : outer) / 4,
-): TensorInfo {
+function padOperand(tensor: TensorInfo, { batches, outer, inner }: Operand, k: number): TensorInfo {
   const [rows, columns] = inner ? [outer, k] : [k, outer];
   const rowsOut = inner ? rows : up4(rows);
-  const panels = Math.ceil(columns / (4 * width));
-  const count = batches * panels * rowsOut * width;
+  const width = up4(columns) / 4;
+  const count = batches * rowsOut * width;
   const workgroups = foldWorkgroups(Math.ceil(count / GROUP));
   const [padded] = run({
     shader: PAD,
     inputs: [tensor],
-    outputs: [{ shape: [batches, panels, rowsOut, 4 * width] }],
-    uniforms: { count, grid: workgroups[0] * GROUP, panels, rows_out: rowsOut, width, rows, columns },
+    outputs: [{ shape: [batches, rowsOut, 4 * width] }],
+    uniforms: { count, grid: workgroups[0] * GROUP, rows_out: rowsOut, width, rows, columns },
     workgroups,
   });
   return padded;
@@ -64,22 +57,11 @@ export interface Layout {
   /** vec4s from row to row, from batch to batch */
   readonly stride: number;
   readonly batch: number;
-  /** vec4s from panel to panel, where there are any */
-  readonly panel?: number;
 }
 
-/**
- * The operand itself if vec4s fit it, else a copy.
- *
- * @param width vec4s of a panel, into which what lies as [K, ..] is copied
- */
-export function layOut(tensor: TensorInfo, operand: Operand, k: number, width?: number): Layout {
+/** The operand itself if vec4s fit it, else a copy. */
+export function layOut(tensor: TensorInfo, operand: Operand, k: number): Layout {
   const { outer, inner } = operand;
-  if (width !== undefined && !inner) {
-    const panel = up4(k) * width;
-    const batch = panel * Math.ceil(outer / (4 * width));
-    return { tensor: padOperand(tensor, operand, k, width), copied: true, stride: width, batch, panel };
-  }
   const copied = !fitsVec4(operand, k);
   const stride = up4(inner ? k : outer) / 4;
   return {

@@ -32,8 +32,6 @@ export interface SubgroupVariant {
   readonly tileP: number;
   /** vec4s of the broadcast operand; 4 tileQ is a multiple of the lanes */
   readonly tileQ: number;
-  /** what lies as [K, ..] is copied first, tile by tile: pays where its rows are far apart */
-  readonly panels: boolean;
 }
 
 /** The lanes' operand and the shared one. */
@@ -49,13 +47,13 @@ export function runSubgroup(
   b: TensorInfo,
   shape: MatmulShape,
   epilogue: Epilogue,
-  { lanes, swapped, tileP, tileQ, panels }: SubgroupVariant,
+  { lanes, swapped, tileP, tileQ }: SubgroupVariant,
 ): TensorInfo {
   const { batches, rows, columns, inner: k } = shape;
   const { p, q } = operandsOf(shape, swapped);
   const [pTensor, qTensor] = swapped ? [b, a] : [a, b];
-  const pLayout = layOut(pTensor, p, k, panels ? tileP * lanes / 4 : undefined);
-  const qLayout = layOut(qTensor, q, k, panels ? tileQ : undefined);
+  const pLayout = layOut(pTensor, p, k);
+  const qLayout = layOut(qTensor, q, k);
   const pTiles = Math.ceil(p.outer / (tileP * lanes));
   const workgroups = foldWorkgroups(pTiles * Math.ceil(q.outer / (4 * tileQ)));
   let y = epilogue.addTo;
@@ -85,11 +83,9 @@ export function runSubgroup(
         p_batches: p.batches,
         p_batch: pLayout.batch,
         p_stride: pLayout.stride,
-        p_tile: pLayout.panel ?? tileP * lanes / 4,
         q_batches: q.batches,
         q_batch: qLayout.batch,
         q_stride: qLayout.stride,
-        q_tile: qLayout.panel ?? tileQ,
         k_steps: up4(k) / 4,
         p_tiles: pTiles,
         first_batch: first,

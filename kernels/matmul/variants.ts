@@ -18,14 +18,12 @@ const LANES = 8;
 /** Workgroups that run at the same time on the smallest software adapter. */
 const CORES = 2;
 /** Rows of a lane, vec4s that are shared. Few, since each is compiled for each layout on a fresh machine. */
-const TILES = [[8, 8], [4, 8], [4, 2]] as const;
-/** Multiply-adds below which the largest tile does not pay back its compilation (0.8 s against 0.3 s, once). */
-const LARGE = 2 ** 26;
+const TILES = [[4, 8], [4, 2]] as const;
 /**
- * Nanoseconds of four k on lavapipe 22.3: a row times a vec4, loads of a row, loads of a shared vec4; what these loads take
- * more where each k lies far from the last; and of copying one element to panels.
+ * Nanoseconds of four k on lavapipe 22.3, without AVX-512: a row times a vec4, loads of a row, loads of a shared vec4; what
+ * these loads take more where each k lies far from the last.
  */
-const COST = { multiply: 4, row: 21, shared: 12, farRow: 25, farShared: 5, copy: 6 };
+const COST = { multiply: 8, row: 19, shared: 10, farRow: 20, farShared: 5 };
 /** Elements from one k to the next that are far: the rows of several k share no page. */
 const FAR = 512;
 
@@ -54,26 +52,18 @@ export function sizesOf({ batches, rows, columns, inner, transposeA, transposeB 
 
 /** Variants for a software adapter with their estimated time. */
 function subgroupVariants(shape: MatmulShape, lanes: number): { variant: SubgroupVariant; time: number }[] {
-  const large = shape.batches * shape.rows * shape.columns * shape.inner >= LARGE;
-  const tiles = TILES.filter(([p, q]) => 4 * q >= lanes && (large || p < 8));
   const k = up4(shape.inner);
+  const far = ({ inner, outer }: Operand) => !inner && outer >= FAR;
   return [false, true].flatMap((swapped) => {
     const { p, q } = operandsOf(shape, swapped);
-    const far = ({ inner, outer }: Operand) => !inner && outer >= FAR;
-    const choices = large && (far(p) || far(q)) ? [false, true] : [false];
-    return tiles.flatMap(([tileP, tileQ]) =>
-      choices.map((panels) => {
-        const groups = shape.batches * Math.ceil(p.outer / (tileP * lanes)) *
-          Math.ceil(q.outer / (4 * tileQ));
-        const row = COST.row + (far(p) && !panels ? COST.farRow : 0);
-        const shared = COST.shared + (far(q) && !panels ? COST.farShared : 0);
-        const step = COST.multiply * tileP * tileQ + row * tileP + shared * tileQ;
-        const copied = [p, q].filter(({ inner }) => panels && !inner)
-          .reduce((sum, { batches, outer }) => sum + batches * outer * k, 0);
-        const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ, panels };
-        return { variant, time: Math.ceil(groups / CORES) * k / 4 * step + copied * COST.copy / CORES };
-      })
-    );
+    return TILES.filter(([, tileQ]) => 4 * tileQ >= lanes).map(([tileP, tileQ]) => {
+      const groups = shape.batches * Math.ceil(p.outer / (tileP * lanes)) * Math.ceil(q.outer / (4 * tileQ));
+      const row = COST.row + (far(p) ? COST.farRow : 0);
+      const shared = COST.shared + (far(q) ? COST.farShared : 0);
+      const step = COST.multiply * tileP * tileQ + row * tileP + shared * tileQ;
+      const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ };
+      return { variant, time: Math.ceil(groups / CORES) * k / 4 * step };
+    });
   });
 }
 

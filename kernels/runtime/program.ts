@@ -121,7 +121,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   // All that may throw comes before the first buffer is taken.
   requireDispatch(dispatch, given, device.limits);
   const { pipeline, layout, uniforms, textures } = compile(device, dispatch.shader, dispatch.constants);
-  for (const i of textures) {
+  for (const i of textures.keys()) {
     const { tensor: { shape }, size } = given[i];
     requireTexture(dispatch.shader.file, shape, size ?? 4 * sizeOf(shape), device.limits);
   }

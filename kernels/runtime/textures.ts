@@ -12,23 +12,27 @@ import type { BoundResource } from "./bind_groups.ts";
 import type { BackendInternals } from "./program.ts";
 import type { BufferPart } from "./views.ts";
 
-/** Texels of a row, as texel.wgsl has it. */
-const ROW = 1024;
-const TEXEL_BYTES = 16;
+/** Bytes of a row, as texel.wgsl has it. */
+const ROW = 16384;
 const LEAST_ROWS = 16;
+/** Bytes of a texel by format: vec4s and floats. */
+const TEXELS = { rgba32float: 16, r32float: 4 } as const;
+
+/** How a texture keeps values. */
+export type TextureFormat = keyof typeof TEXELS;
 
 interface Texture {
   readonly texture: GPUTexture;
   readonly view: GPUTextureView;
 }
 
-/** By binding: a dispatch reads its operands, then those of the next one are copied over them. */
-const textures = new WeakMap<GPUDevice, Map<number, Texture>>();
+/** By binding and format: a dispatch reads its operands, then those of the next one are copied over them. */
+const textures = new WeakMap<GPUDevice, Map<string, Texture>>();
 
-/** The bindings of a shader that are textures. */
-export function textureBindings(code: string): ReadonlySet<number> {
-  const declared = code.matchAll(/@binding\((\d+)\) var \w+: texture_storage_2d<rgba32float, read>/g);
-  return new Set([...declared].map(([, binding]) => Number(binding)));
+/** The bindings of an expanded shader that are textures. */
+export function textureBindings(code: string): ReadonlyMap<number, TextureFormat> {
+  const declared = code.matchAll(/@binding\((\d+)\) var \w+: texture_storage_2d<(\w+), read>/g);
+  return new Map([...declared].map(([, binding, format]) => [Number(binding), format as TextureFormat]));
 }
 
 /** @throws {RangeError} for an operand that is too large, naming the shader */
@@ -38,7 +42,7 @@ export function requireTexture(
   bytes: number,
   limits: GPUSupportedLimits,
 ): void {
-  const most = ROW * TEXEL_BYTES * limits.maxTextureDimension2D;
+  const most = ROW * limits.maxTextureDimension2D;
   if (bytes <= most) return;
   throw new RangeError(
     `Cannot run ${file}: a tensor of shape [${shape}] takes ${bytes} bytes; expected at most the ${most} of a texture`,
@@ -48,71 +52,73 @@ export function requireTexture(
 /**
  * Records the copies of a dispatch's operands to textures.
  *
- * @param bindings of those that are read from textures
+ * @param formats of those that are read from textures, by binding
  * @param poisoned the rest of a texture is NaN
  * @returns what the shader binds
  */
 export function toTextures(
   internals: BackendInternals,
   operands: readonly BufferPart[],
-  bindings: ReadonlySet<number>,
+  formats: ReadonlyMap<number, TextureFormat>,
   poisoned: boolean,
 ): BoundResource[] {
   const copied = new Map<number, GPUTextureView>();
   return operands.map((operand, i) => {
-    if (!bindings.has(i)) return operand;
+    const format = formats.get(i);
+    if (format === undefined) return operand;
     // An input that there is not is often another one: that is copied already.
     const same = operands.findIndex(({ buffer, offset, size }, j) =>
-      copied.has(j) && buffer === operand.buffer && offset === operand.offset && size === operand.size
+      copied.has(j) && formats.get(j) === format &&
+      buffer === operand.buffer && offset === operand.offset && size === operand.size
     );
-    const view = copied.get(same) ?? copyToTexture(internals, i, operand, poisoned);
+    const view = copied.get(same) ?? copyToTexture(internals, `${i} ${format}`, format, operand, poisoned);
     copied.set(i, view);
     return view;
   });
 }
 
-/** Records a copy to the texture of a binding. */
+/** Records a copy to the texture of this name. */
 function copyToTexture(
   internals: BackendInternals,
-  binding: number,
+  name: string,
+  format: TextureFormat,
   { buffer, offset, size }: BufferPart,
   poisoned: boolean,
 ): GPUTextureView {
   const { device } = internals;
-  const texels = Math.floor(size / TEXEL_BYTES);
-  const rows = Math.floor(texels / ROW);
-  const rest = texels % ROW;
+  const rows = Math.floor(size / ROW);
+  const rest = Math.floor(size % ROW / TEXELS[format]);
   let known = textures.get(device);
   if (known === undefined) textures.set(device, known = new Map());
-  let target = known.get(binding);
+  let target = known.get(name);
   if (target === undefined || target.texture.height < rows + 1 || poisoned) {
     const least = Math.max(LEAST_ROWS, 2 ** Math.ceil(Math.log2(rows + 1)));
-    target = create(device, Math.min(least, device.limits.maxTextureDimension2D), poisoned);
-    if (!poisoned) known.set(binding, target);
+    target = create(device, format, Math.min(least, device.limits.maxTextureDimension2D), poisoned);
+    if (!poisoned) known.set(name, target);
   }
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
   const encoder = internals.commandEncoder!;
-  const bytesPerRow = ROW * TEXEL_BYTES;
   const { texture, view } = target;
-  if (rows > 0) encoder.copyBufferToTexture({ buffer, offset, bytesPerRow }, { texture }, [ROW, rows]);
+  if (rows > 0) {
+    const whole = [ROW / TEXELS[format], rows];
+    encoder.copyBufferToTexture({ buffer, offset, bytesPerRow: ROW }, { texture }, whole);
+  }
   if (rest > 0) {
-    const after = { buffer, offset: offset + rows * bytesPerRow, bytesPerRow };
+    const after = { buffer, offset: offset + rows * ROW, bytesPerRow: ROW };
     encoder.copyBufferToTexture(after, { texture, origin: [0, rows] }, [rest, 1]);
   }
   return view;
 }
 
 /** What it replaces is not destroyed: captured commands may use it. */
-function create(device: GPUDevice, height: number, poisoned: boolean): Texture {
-  const texture = device.createTexture({
-    size: [ROW, height],
-    format: "rgba32float",
-    usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
-  });
+function create(device: GPUDevice, format: TextureFormat, height: number, poisoned: boolean): Texture {
+  const size = [ROW / TEXELS[format], height];
+  const usage = GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST;
+  const texture = device.createTexture({ size, format, usage });
   if (poisoned) {
-    const nan = new Float32Array(4 * ROW * height).fill(NaN);
-    device.queue.writeTexture({ texture }, nan, { bytesPerRow: ROW * TEXEL_BYTES }, [ROW, height]);
+    const nan = new Float32Array(ROW / 4 * height).fill(NaN);
+    device.queue.writeTexture({ texture }, nan, { bytesPerRow: ROW }, size);
   }
   return { texture, view: texture.createView() };
 }

@@ -7,7 +7,7 @@
  * - `//#unroll` before `for (var i = 0u; i < NAME; i++) {` repeats the body with `i` replaced by 0u, 1u, ...
  *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter);
  * - `//#texture` before a binding `var<storage, read> x: array<vec4<f32>>;` lets `x[i]` be read from a texture, where that
- *   is asked for (see textures.ts). An `array<Element>` counts if its elements are vec4s.
+ *   is asked for (see textures.ts); an `array<f32>` or `array<Element>` too.
  *
  * Pure text: nothing here knows of a device.
  *
@@ -217,13 +217,13 @@ function closingLine(lines: readonly Line[], start: number): number {
   throw new WgslError(lines[start].file, lines[start].number, "the loop is never closed");
 }
 
-const BUFFER = /^(\s*@group\(\d+\) @binding\(\d+\) )var<storage, read> (\w+): array<(\w+(?:<f32>)?)>;(.*)$/;
+const BUFFER =
+  /^(\s*@group\(\d+\) @binding\(\d+\) )var<storage, read> (\w+): array<(vec4<f32>|f32|Element)>;(.*)$/;
 
-/** Makes textures of the marked bindings that hold vec4s. */
+/** Makes textures of the marked bindings. */
 function readTextures(lines: readonly Line[]): readonly Line[] {
-  const vec4s = ["vec4<f32>"];
-  if (lines.some(({ text }) => text === "alias Element = vec4<f32>;")) vec4s.push("Element");
-  const names: string[] = [];
+  const vec4s = lines.some(({ text }) => text === "alias Element = vec4<f32>;");
+  const names = new Map<string, string>(); // and the function that tells where a value lies
   const declared = lines.map((line, i) => {
     if (!/^\s*\/\/#texture\b/.test(lines[i - 1]?.text ?? "")) return line;
     const match = BUFFER.exec(line.text);
@@ -231,24 +231,27 @@ function readTextures(lines: readonly Line[]): readonly Line[] {
       throw new WgslError(
         line.file,
         line.number,
-        "//#texture wants a `var<storage, read> x: array<..>;` next",
+        "//#texture wants a `var<storage, read> x: array<..>;` of floats next",
       );
     }
     const [, head, name, element, tail] = match;
-    if (!vec4s.includes(element)) return line;
-    names.push(name);
-    return { ...line, text: `${head}var ${name}: texture_storage_2d<rgba32float, read>;${tail}` };
+    const four = element === "vec4<f32>" || element === "Element" && vec4s;
+    names.set(name, four ? "texel4" : "texel1");
+    return {
+      ...line,
+      text: `${head}var ${name}: texture_storage_2d<${four ? "rgba" : "r"}32float, read>;${tail}`,
+    };
   });
-  if (names.length === 0) return lines;
-  const read = new RegExp(`(?<![.\\w])(${names.join("|")})\\[`); // not a member of that name
+  if (names.size === 0) return lines;
   const texel = include({ file: "runtime/texel.wgsl", source: texelSource });
-  return [...texel, ...declared.map((line) => ({ ...line, text: readTexels(line.text, read, line) }))];
+  return [...texel, ...declared.map((line) => ({ ...line, text: readTexels(line.text, names, line) }))];
 }
 
-/** `textureLoad(x, texel(i))` for `x[i]`, within i too. */
-function readTexels(text: string, read: RegExp, line: Line): string {
+/** `textureLoad(x, texel4(i))` for `x[i]`, within i too. */
+function readTexels(text: string, names: ReadonlyMap<string, string>, line: Line): string {
   const [code] = text.split("//", 1);
-  const match = read.exec(code);
+  // not a member of that name
+  const match = new RegExp(`(?<![.\\w])(${[...names.keys()].join("|")})\\[`).exec(code);
   if (match === null) return text;
   const first = match.index + match[0].length;
   let depth = 1;
@@ -260,7 +263,9 @@ function readTexels(text: string, read: RegExp, line: Line): string {
   if (depth > 0) {
     throw new WgslError(line.file, line.number, `the index of ${match[1]} wants to end on its line`);
   }
-  const index = readTexels(text.slice(first, end), read, line);
-  const rest = readTexels(text.slice(end + 1), read, line);
-  return `${text.slice(0, match.index)}textureLoad(${match[1]}, texel(${index}))${rest}`;
+  const index = readTexels(text.slice(first, end), names, line);
+  const rest = readTexels(text.slice(end + 1), names, line);
+  const texel = names.get(match[1])!;
+  const value = `textureLoad(${match[1]}, ${texel}(${index}))${texel === "texel1" ? ".x" : ""}`;
+  return text.slice(0, match.index) + value + rest;
 }

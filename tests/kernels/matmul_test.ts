@@ -123,10 +123,9 @@ function subgroup(
   swapped: boolean,
   tileP: number,
   tileQ: number,
-  panels = false,
   lanes = LANES,
 ): MatmulVariant {
-  return { kind: "subgroup", lanes, swapped, tileP, tileQ, panels };
+  return { kind: "subgroup", lanes, swapped, tileP, tileQ };
 }
 
 /** Small tiles, each constant different from the others somewhere: large ones compile slowly. */
@@ -138,11 +137,9 @@ const VARIANTS: readonly MatmulVariant[] = [
   workgroup([8, 24, 12, 4, 2], 3),
   subgroup(false, 4, 4),
   subgroup(true, 8, 2),
-  subgroup(true, 8, 2, true),
-  subgroup(false, 4, 2, true),
   subgroup(false, 4, 2),
-  subgroup(false, 4, 2, false, LANES / 2),
-  subgroup(true, 4, 1, true, LANES / 2),
+  subgroup(false, 4, 2, LANES / 2),
+  subgroup(true, 4, 1, LANES / 2),
 ];
 
 for (const variant of VARIANTS) {

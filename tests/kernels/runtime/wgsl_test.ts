@@ -200,6 +200,63 @@ function includesOf(path: string, choice: number): Record<string, string> {
   return Object.fromEntries([...named, ...aliases]);
 }
 
+const BINDINGS = [
+  "//#texture",
+  "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M] of x[i]",
+  "//#texture",
+  "@group(0) @binding(1) var<storage, read> at: array<f32>; // [M]",
+  "//#texture",
+  "@group(0) @binding(2) var<storage, read> e: array<Element>; // [M]",
+  "@group(0) @binding(3) var<storage, read> plain: array<f32>; // [M]",
+];
+
+/** The lines of bodies, with BINDINGS read from textures. */
+function asTextures(element: string, ...body: string[]): string[] {
+  const source = [`alias Element = ${element};`, ...BINDINGS, ...body].join("\n");
+  return expandShader({ file: "op/op.wgsl", source }, {}, true).split("\n");
+}
+
+Deno.test("marked bindings are textures where that is asked for", () => {
+  const declared = (element: string) => asTextures(element).filter((line) => /^@group/.test(line));
+  assertEquals(declared("vec4<f32>"), [
+    "@group(0) @binding(0) var x: texture_storage_2d<rgba32float, read>; // [M] of x[i]",
+    "@group(0) @binding(1) var at: texture_storage_2d<r32float, read>; // [M]",
+    "@group(0) @binding(2) var e: texture_storage_2d<rgba32float, read>; // [M]",
+    BINDINGS[6],
+  ]);
+  assertEquals(
+    declared("f32")[2],
+    "@group(0) @binding(2) var e: texture_storage_2d<r32float, read>; // [M]",
+  );
+  assertEquals(expand(BINDINGS.join("\n")), BINDINGS.join("\n"));
+});
+
+Deno.test("what is read of a texture, within an index too, but not members, other names and comments", () => {
+  const last = (body: string) => asTextures("f32", body).at(-1);
+  assertEquals(
+    last("  let v = x[i + 1u].y * x[2u * j];"),
+    "  let v = textureLoad(x, texel4(i + 1u)).y * textureLoad(x, texel4(2u * j));",
+  );
+  assertEquals(last("f(x[u32(at[i])]);"), "f(textureLoad(x, texel4(u32(textureLoad(at, texel1(i)).x))));");
+  assertEquals(last("f(e[rows[i]], plain[i]);"), "f(textureLoad(e, texel1(rows[i])).x, plain[i]);");
+  for (const line of ["f(v.x[i], max_x[i]); // x[i]", "// x[i]"]) assertEquals(last(line), line);
+});
+
+Deno.test("malformed textures name their line", () => {
+  const textures = (...lines: string[]) => () =>
+    expandShader({ file: "op/op.wgsl", source: lines.join("\n") }, {}, true);
+  assertThrows(
+    textures("//#texture", "@group(0) @binding(0) var<storage, read_write> y: array<f32>; // [M]"),
+    SyntaxError,
+    "op/op.wgsl:2: //#texture wants a `var<storage, read> x: array<..>;` of floats next",
+  );
+  assertThrows(
+    textures(...BINDINGS, "let v = x[", "  i];"),
+    SyntaxError,
+    "op/op.wgsl:8: the index of x wants to end on its line",
+  );
+});
+
 Deno.test("there are shaders", () => assert(SHADERS.length > 10));
 
 Deno.test("every .wgsl file compiles with its loops and constants as they stand, and unrolled", async () => {

@@ -1,0 +1,157 @@
+import * as tf from "@tensorflow/tfjs";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { capture } from "../../../kernels/runtime/capture.ts";
+import { initializeDevice } from "../../../kernels/runtime/device.ts";
+import type { Input } from "../../../kernels/runtime/dispatch.ts";
+import {
+  backendInternals,
+  currentTraits,
+  release,
+  run,
+  submit,
+  withPoisonedOutputs,
+} from "../../../kernels/runtime/program.ts";
+import { writeTensor } from "../../../kernels/runtime/tensors.ts";
+import { requireTexture, textureBindings } from "../../../kernels/runtime/textures.ts";
+import source from "./shaders/textures.wgsl" with { type: "text" };
+
+await initializeDevice();
+
+const SHADER = { file: "shaders/textures.wgsl", source };
+const { software } = currentTraits();
+
+/** Of `count` vec4s. */
+function combine(x: tf.Tensor | Input, more: tf.Tensor, z: tf.Tensor, count = z.size, beyond = false) {
+  const [y] = run({
+    shader: SHADER,
+    constants: { COUNT: count, BEYOND: beyond },
+    inputs: [x, more, z],
+    outputs: [{ shape: [count, 4] }],
+    workgroups: [Math.ceil(count / 64)],
+  });
+  return tf.engine().makeTensorFromTensorInfo(y);
+}
+
+/** Numbers from `first` on, on the device. */
+function counting(first: number, size: number): tf.Tensor1D {
+  const tensor = tf.tensor1d(Float32Array.from({ length: size }, (_, i) => first + i));
+  backendInternals().uploadToGPU(tensor.dataId);
+  return tensor;
+}
+
+/** The encoders' copies to textures while `body` runs. */
+function countTextureCopies(body: () => void): number {
+  const { device } = backendInternals();
+  submit();
+  let copies = 0;
+  const create = device.createCommandEncoder;
+  device.createCommandEncoder = () => {
+    const encoder = create.call(device);
+    const copy = encoder.copyBufferToTexture.bind(encoder);
+    return Object.assign(encoder, {
+      copyBufferToTexture(...args: Parameters<typeof copy>) {
+        copies++;
+        copy(...args);
+      },
+    });
+  };
+  try {
+    body();
+    submit();
+  } finally {
+    delete (device as Partial<GPUDevice>).createCommandEncoder; // an own method hid the prototype's
+  }
+  return copies;
+}
+
+Deno.test("operands of every length are read, below, at and beyond a texture's row, in any order", async () => {
+  for (const count of [1, 5, 4096, 1023, 1024, 1025, 20_000, 7, 4097, 20_001]) {
+    const [x, more, z] = [counting(1, 4 * count), counting(2, 4 * count), counting(3, count)];
+    const y = combine(x, more, z);
+    const values = await y.data();
+    for (const i of [0, 1, 2, 3, 4 * (count >> 1) + 1, 4 * count - 1]) {
+      const vec4 = i >> 2;
+      const from = 4 * (count - 1 - vec4) + i % 4;
+      assertEquals(values[i], Math.fround(from + 1 + Math.fround((i + 2) * (vec4 + 3))), `${count}: ${i}`);
+    }
+    tf.dispose([x, more, z, y]);
+  }
+});
+
+Deno.test("a part of a tensor is read", async () => {
+  const [x, zeros, z] = [counting(0, 256), tf.zeros([12]), tf.zeros([3])];
+  const y = combine({ tensor: x, offset: 512, size: 48 }, zeros, z, 3);
+  assertEquals([...await y.data()], [136, 137, 138, 139, 132, 133, 134, 135, 128, 129, 130, 131]);
+  tf.dispose([x, zeros, z, y]);
+});
+
+Deno.test({
+  name: "while outputs are poisoned, what is beyond an operand is NaN",
+  ignore: !software,
+  async fn() {
+    const [x, more, z] = [counting(1, 16), counting(2, 16), counting(3, 4)];
+    const y = withPoisonedOutputs(() => combine(x, more, z, 4, true));
+    assert((await y.data<"float32">()).every(Number.isNaN));
+    tf.dispose([x, more, z, y]);
+  },
+});
+
+Deno.test({
+  name: "an operand that is given twice is copied once; on a GPU none is copied",
+  fn() {
+    const [x, more, z] = [counting(1, 16), counting(2, 16), counting(3, 4)];
+    const copies = (...inputs: [tf.Tensor, tf.Tensor, tf.Tensor]) =>
+      countTextureCopies(() => combine(...inputs).dispose());
+    assertEquals(copies(x, more, z), software ? 3 : 0);
+    assertEquals(copies(x, x, z), software ? 2 : 0);
+    tf.dispose([x, more, z]);
+  },
+});
+
+Deno.test("captured commands copy their operands at each launch, whatever was copied between them", async () => {
+  const [x, more, z] = [counting(1, 16), tf.zeros([16]), tf.zeros([4])];
+  for (const { dataId } of [more, z]) backendInternals().uploadToGPU(dataId);
+  const graph = capture(() => combine(x, more, z));
+  for (const first of [100, 200]) {
+    const large = counting(0, 400_000); // which makes larger textures
+    const ones = tf.ones([100_000]);
+    combine(large, large, ones).dispose();
+    writeTensor(x, Float32Array.from({ length: 16 }, (_, i) => first + i));
+    graph.launch();
+    const y = graph.output();
+    assertEquals([...await y.data()].slice(0, 5), [12, 13, 14, 15, 8].map((n) => n + first));
+    tf.dispose([large, ones, y]);
+  }
+  graph.dispose();
+  tf.dispose([x, more, z]);
+});
+
+Deno.test("what a texture cannot hold is refused, naming the shader", () => {
+  const limits = { maxTextureDimension2D: 4 } as GPUSupportedLimits;
+  requireTexture("op/op.wgsl", [16384], 65536, limits);
+  assertThrows(
+    () => requireTexture("op/op.wgsl", [16385], 65540, limits),
+    RangeError,
+    "Cannot run op/op.wgsl: a tensor of shape [16385] takes 65540 bytes; expected at most the 65536 of a texture",
+  );
+});
+
+Deno.test("the bindings that are textures, and what a texel is", () => {
+  const code = [
+    "@group(0) @binding(0) var x: texture_storage_2d<rgba32float, read>;",
+    "@group(0) @binding(1) var<storage, read> y: array<f32>;",
+    "@group(0) @binding(12) var z: texture_storage_2d<r32float, read>; // [M]",
+  ].join("\n");
+  assertEquals([...textureBindings(code)], [[0, "rgba32float"], [12, "r32float"]]);
+});
+
+Deno.test("the operands' copies are no records of their own", async () => {
+  const { startTiming } = await import("../../../kernels/runtime/timing.ts");
+  const [x, more, z] = [counting(1, 16), counting(2, 16), counting(3, 4)];
+  const session = startTiming();
+  release(combine(x, more, z));
+  const records = await session.finish();
+  assertEquals(records.map(({ kind, name }) => [kind, name]), [["ours", SHADER.file]]);
+  assert(records[0].ns > 0);
+  tf.dispose([x, more, z]);
+});
