@@ -30,9 +30,7 @@ function fitsVec4({ outer, inner }: Operand, k: number): boolean {
   return k % 4 === 0 && (inner || outer % 4 === 0);
 }
 
-/**
- * A copy with zeros up to the next multiples of 4: [batches, outer, K'] or [batches, K', outer']. One dispatch.
- */
+/** A copy with zeros up to the next multiples of 4: [batches, outer, K'] or [batches, K', outer']. One dispatch. */
 function padOperand(tensor: TensorInfo, { batches, outer, inner }: Operand, k: number): TensorInfo {
   const [rows, columns] = inner ? [outer, k] : [k, outer];
   const rowsOut = inner ? rows : up4(rows);

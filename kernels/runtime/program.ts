@@ -17,8 +17,8 @@ import { type Dispatch, inputOf, requireDispatch, sizeOf, type UniformValue } fr
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
-import { uniformBuffer } from "./uniform_buffers.ts";
 import { requireTexture, toTextures } from "./textures.ts";
+import { uniformBuffer } from "./uniform_buffers.ts";
 import { packUniforms } from "./uniforms.ts";
 import { bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
 

@@ -62,6 +62,7 @@ export function toTextures(
   formats: ReadonlyMap<number, TextureFormat>,
   poisoned: boolean,
 ): BoundResource[] {
+  if (formats.size === 0) return [...operands];
   const copied = new Map<number, GPUTextureView>();
   return operands.map((operand, i) => {
     const format = formats.get(i);
@@ -88,12 +89,13 @@ function copyToTexture(
   const { device } = internals;
   const rows = Math.floor(size / ROW);
   const rest = Math.floor(size % ROW / TEXELS[format]);
+  const needed = Math.ceil(size / ROW);
   let known = textures.get(device);
   if (known === undefined) textures.set(device, known = new Map());
   let target = known.get(name);
-  if (target === undefined || target.texture.height < rows + 1 || poisoned) {
-    const least = Math.max(LEAST_ROWS, 2 ** Math.ceil(Math.log2(rows + 1)));
-    target = create(device, format, Math.min(least, device.limits.maxTextureDimension2D), poisoned);
+  if (target === undefined || target.texture.height < needed || poisoned) {
+    const height = Math.max(LEAST_ROWS, 2 ** Math.ceil(Math.log2(needed))); // grows seldom
+    target = create(device, format, Math.min(height, device.limits.maxTextureDimension2D), poisoned);
     if (!poisoned) known.set(name, target);
   }
   internals.ensureCommandEncoderReady();

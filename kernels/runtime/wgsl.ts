@@ -13,7 +13,6 @@
  *
  * @module
  */
-
 import texelSource from "./texel.wgsl" with { type: "text" };
 
 /** Values of `const` declarations; with the file's name they are the cache key. */

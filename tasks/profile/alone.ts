@@ -10,6 +10,7 @@ import { compileError, withShaders } from "../../kernels/runtime/pipeline.ts";
 import type { Peaks } from "../../kernels/runtime/peak.ts";
 import {
   backendInternals,
+  currentTraits,
   hookCommands,
   submit,
   withPoisonedOutputs,
@@ -66,9 +67,10 @@ export function dispatchesOf(body: () => BenchOutputs): Dispatch[] {
 
 /** The final source of every distinct shader that a body runs, with the constants in its first line. */
 export function finalSources(body: () => BenchOutputs): string[] {
+  const { software } = currentTraits(); // see textures.ts
   const sources = dispatchesOf(body).map(({ shader, constants = {} }): [string, string] => [
     shaderKey(shader, constants),
-    `// ${shader.file} ${JSON.stringify(constants)}\n${expandShader(shader, constants)}`,
+    `// ${shader.file} ${JSON.stringify(constants)}\n${expandShader(shader, constants, software)}`,
   ]);
   return [...new Map(sources).values()];
 }
