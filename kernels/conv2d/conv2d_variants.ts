@@ -50,7 +50,7 @@ const LOAD = 25;
 const LANE_SUM = 80;
 /**
  * Tiles of the subgroup variants: rows, vec4s of columns. Few, since each is compiled on a fresh machine: of eight tiles the
- * best of each layer saves 15 % of the time of ResNet50's layers against these two.
+ * best of each layer saves 11 % of the time of ResNet50's layers, forward and dInput, against these two.
  */
 const TILES = [[6, 8], [4, 4]] as const;
 /** dFilter with taps and channels over the lanes: vec4s of rows, vec4s of columns, pixels a round. */

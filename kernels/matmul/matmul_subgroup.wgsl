@@ -7,7 +7,7 @@
 //
 // Measured on lavapipe 22.3.6, two cores without AVX-512 at 65 GFLOP/s of peak, [864, 2048] x [2048, 768], GFLOP/s: from
 // buffers 8x32 tile 9; from storage textures 4x32 41, 8x32 34, 4x8 26. Dead ends: what lies as [K, ..] copied so that the
-// rows of a tile lie together (1.2 times as long; from buffers it paid), one operand in windows of a uniform buffer or in a
+// rows of a tile lie together (1.3 times as long; from buffers it paid), one operand in windows of a uniform buffer or in a
 // sampled texture (twice as long as from buffers where the CPU has AVX-512).
 // [288, 7] x [7, 96] by a shader of its own, b's columns in registers and nothing padded, takes 0.7 of this one's three
 // dispatches, and the step of a head with seven classes 0.1 ms less: not kept. Unsettled, on a machine at about 0.6 of

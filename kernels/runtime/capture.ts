@@ -33,8 +33,7 @@ type Command =
     readonly group: GPUBindGroup;
     readonly workgroups: readonly [number, number?, number?];
   }
-  | { readonly copy: readonly [GPUBuffer, number, GPUBuffer, number, number] }
-  | { readonly textureCopy: TextureCopy };
+  | { readonly buffers: readonly GPUBuffer[]; copy(encoder: GPUCommandEncoder): void };
 
 /** Uniforms that are written before each launch. */
 interface VaryingUniforms {
@@ -124,12 +123,7 @@ function submitCommands(device: GPUDevice, commands: readonly Command[]): void {
   for (const command of commands) {
     if ("copy" in command) {
       endPass();
-      encoder.copyBufferToBuffer(...command.copy);
-      continue;
-    }
-    if ("textureCopy" in command) {
-      endPass();
-      encoder.copyBufferToTexture(...command.textureCopy);
+      command.copy(encoder);
       continue;
     }
     pass ??= encoder.beginComputePass();
@@ -171,11 +165,11 @@ function tellingEncoder(encoder: GPUCommandEncoder, tell: (command: Command) => 
     },
     copyBufferToBuffer(...copy: [GPUBuffer, number, GPUBuffer, number, number]) {
       copyBuffer(...copy);
-      tell({ copy });
+      tell({ buffers: [copy[0], copy[2]], copy: (encoder) => encoder.copyBufferToBuffer(...copy) });
     },
-    copyBufferToTexture(...textureCopy: TextureCopy) {
-      copyToTexture(...textureCopy);
-      tell({ textureCopy });
+    copyBufferToTexture(...copy: TextureCopy) {
+      copyToTexture(...copy);
+      tell({ buffers: [copy[0].buffer], copy: (encoder) => encoder.copyBufferToTexture(...copy) });
     },
   }) as unknown as GPUCommandEncoder;
 }
@@ -241,9 +235,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
     const output = withGroups(device, (buffersOf) => {
       const tell = (command: Command) => {
         commands.push(command);
-        if ("copy" in command) [command.copy[0], command.copy[2]].forEach(share);
-        else if ("textureCopy" in command) share(command.textureCopy[0].buffer);
-        else buffersOf.get(command.group)!.forEach(share);
+        ("copy" in command ? command.buffers : buffersOf.get(command.group)!).forEach(share);
       };
       return withCapture(sink, (encoder) => tellingEncoder(encoder, tell), () => tf.keep(body()));
     });

@@ -42,6 +42,13 @@ export interface Dispatch {
 /** Elements of a tensor of this shape. */
 export const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
+/** Bytes of a tensor that are bound: those from `offset` on unless it says how many. */
+export function boundBytes(
+  { tensor, offset = 0, size }: { tensor: { shape: readonly number[] }; offset?: number; size?: number },
+): number {
+  return size ?? 4 * sizeOf(tensor.shape) - offset;
+}
+
 /** An input, whole unless it says which part. */
 export function inputOf(input: TensorInfo | Input): Input {
   return "tensor" in input ? input : { tensor: input };
@@ -67,15 +74,11 @@ export function requireDispatch(
     ...output,
     tensor: "inPlace" in output ? output.inPlace : output,
   }));
-  for (
-    const { tensor, offset = 0, size = 4 * sizeOf(tensor.shape) - offset } of [
-      ...inputs,
-      ...written,
-    ]
-  ) {
-    if (size <= mostBytes) continue;
+  for (const bound of [...inputs, ...written]) {
+    const bytes = boundBytes(bound);
+    if (bytes <= mostBytes) continue;
     throw new RangeError(
-      `Cannot run ${shader.file}: a tensor of shape [${tensor.shape}] takes ${size} bytes; expected at most the ` +
+      `Cannot run ${shader.file}: a tensor of shape [${bound.tensor.shape}] takes ${bytes} bytes; expected at most the ` +
         `${mostBytes} that this adapter binds at once`,
     );
   }

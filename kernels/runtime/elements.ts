@@ -8,6 +8,7 @@ import f32Source from "./elements_f32.wgsl" with { type: "text" };
 import vec4Source from "./elements_vec4.wgsl" with { type: "text" };
 import nanSource from "./nan.wgsl" with { type: "text" };
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { sizeOf } from "./dispatch.ts";
 import { foldWorkgroups, run } from "./program.ts";
 import type { ShaderFile } from "./wgsl.ts";
 
@@ -43,7 +44,7 @@ const GROUP = 64;
  */
 export function runElementwise(shaders: ElementShader, inputs: readonly TensorInfo[]): TensorInfo {
   const { shape } = inputs[0];
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = sizeOf(shape);
   const { shader, width } = shaders.forRow(size);
   const count = size / width;
   const workgroups = foldWorkgroups(Math.ceil(count / GROUP));

@@ -5,7 +5,7 @@
  */
 import { debug } from "./debug.ts";
 import { adapterTraits, endRun } from "./device.ts";
-import { textureBindings, type TextureFormat } from "./textures.ts";
+import { readsTextures, textureBindings, type TextureFormat } from "./textures.ts";
 import { type UniformMember, uniformMembers } from "./uniforms.ts";
 import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
 
@@ -89,7 +89,7 @@ function create(
   constants: Constants,
   label: string,
 ): { program: Program; problem: Promise<string | undefined> } {
-  const lines = expandLines(shader, constants, adapterTraits(device).software);
+  const lines = expandLines(shader, constants, readsTextures(device));
   const code = lines.map(({ text }) => text).join("\n");
   const uniforms = uniformMembers(shader.file, code);
   const textures = textureBindings(code);

@@ -13,7 +13,14 @@ import { bindGroup, type BoundResource, newBindGroup } from "./bind_groups.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import { type Dispatch, inputOf, requireDispatch, sizeOf, type UniformValue } from "./dispatch.ts";
+import {
+  boundBytes,
+  type Dispatch,
+  inputOf,
+  requireDispatch,
+  sizeOf,
+  type UniformValue,
+} from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
@@ -122,8 +129,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   requireDispatch(dispatch, given, device.limits);
   const { pipeline, layout, uniforms, textures } = compile(device, dispatch.shader, dispatch.constants);
   for (const i of textures.keys()) {
-    const { tensor: { shape }, size } = given[i];
-    requireTexture(dispatch.shader.file, shape, size ?? 4 * sizeOf(shape), device.limits);
+    requireTexture(dispatch.shader.file, given[i].tensor.shape, boundBytes(given[i]), device.limits);
   }
   const values = dispatch.uniforms ?? {};
   const pack = () => packUniforms(dispatch.shader.file, uniforms, values);
@@ -185,7 +191,7 @@ function holdsIntegers(internals: BackendInternals, { dataId, dtype }: TensorInf
 }
 
 function toFloats(tensor: TensorInfo): TensorInfo {
-  const count = tensor.shape.reduce((product, size) => product * size, 1);
+  const count = sizeOf(tensor.shape);
   const workgroups = foldWorkgroups(Math.ceil(count / 64));
   const [floats] = run({
     shader: { file: "runtime/int_to_float.wgsl", source: intToFloatSource },

@@ -9,8 +9,9 @@
  * @module
  */
 import type { BoundResource } from "./bind_groups.ts";
+import { adapterTraits } from "./device.ts";
 import type { BackendInternals } from "./program.ts";
-import type { BufferPart } from "./views.ts";
+import { type BufferPart, encoderForCopies } from "./views.ts";
 
 /** Bytes of a row, as texel.wgsl has it. */
 const ROW = 16384;
@@ -28,6 +29,11 @@ interface Texture {
 
 /** By binding and format: a dispatch reads its operands, then those of the next one are copied over them. */
 const textures = new WeakMap<GPUDevice, Map<string, Texture>>();
+
+/** True where marked bindings are textures. */
+export function readsTextures(device: GPUDevice): boolean {
+  return adapterTraits(device).software;
+}
 
 /** The bindings of an expanded shader that are textures. */
 export function textureBindings(code: string): ReadonlyMap<number, TextureFormat> {
@@ -98,9 +104,7 @@ function copyToTexture(
     target = create(device, format, Math.min(height, device.limits.maxTextureDimension2D), poisoned);
     if (!poisoned) known.set(name, target);
   }
-  internals.ensureCommandEncoderReady();
-  internals.endComputePassEncoder();
-  const encoder = internals.commandEncoder!;
+  const encoder = encoderForCopies(internals);
   const { texture, view } = target;
   if (rows > 0) {
     const whole = [ROW / TEXELS[format], rows];

@@ -58,11 +58,16 @@ export function moveIn({ tensorMap }: BackendInternals, dataId: object, part: Bu
   Object.assign(tensorMap.get(dataId), { resource: part, external: true });
 }
 
-/** Records a copy of as many bytes as `from` has. */
-export function copyBytes(internals: BackendInternals, from: BufferPart, to: BufferPart): void {
+/** The command encoder, outside a pass. */
+export function encoderForCopies(internals: BackendInternals): GPUCommandEncoder {
   internals.ensureCommandEncoderReady();
   internals.endComputePassEncoder();
-  internals.commandEncoder!.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
+  return internals.commandEncoder!;
+}
+
+/** Records a copy of as many bytes as `from` has. */
+export function copyBytes(internals: BackendInternals, from: BufferPart, to: BufferPart): void {
+  encoderForCopies(internals).copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
 }
 
 /** A buffer of its own with the bytes of a part. */

@@ -243,14 +243,15 @@ function readTextures(lines: readonly Line[]): readonly Line[] {
   });
   if (names.size === 0) return lines;
   const texel = include({ file: "runtime/texel.wgsl", source: texelSource });
-  return [...texel, ...declared.map((line) => ({ ...line, text: readTexels(line.text, names, line) }))];
+  const read = new RegExp(`(?<![.\\w])(${[...names.keys()].join("|")})\\[`); // not a member of that name
+  const readLine = (line: Line) => ({ ...line, text: readTexels(line.text, read, names, line) });
+  return [...texel, ...declared.map(readLine)];
 }
 
 /** `textureLoad(x, texel4(i))` for `x[i]`, within i too. */
-function readTexels(text: string, names: ReadonlyMap<string, string>, line: Line): string {
+function readTexels(text: string, read: RegExp, names: ReadonlyMap<string, string>, line: Line): string {
   const [code] = text.split("//", 1);
-  // not a member of that name
-  const match = new RegExp(`(?<![.\\w])(${[...names.keys()].join("|")})\\[`).exec(code);
+  const match = read.exec(code);
   if (match === null) return text;
   const first = match.index + match[0].length;
   let depth = 1;
@@ -262,8 +263,8 @@ function readTexels(text: string, names: ReadonlyMap<string, string>, line: Line
   if (depth > 0) {
     throw new WgslError(line.file, line.number, `the index of ${match[1]} wants to end on its line`);
   }
-  const index = readTexels(text.slice(first, end), names, line);
-  const rest = readTexels(text.slice(end + 1), names, line);
+  const index = readTexels(text.slice(first, end), read, names, line);
+  const rest = readTexels(text.slice(end + 1), read, names, line);
   const texel = names.get(match[1])!;
   const value = `textureLoad(${match[1]}, ${texel}(${index}))${texel === "texel1" ? ".x" : ""}`;
   return text.slice(0, match.index) + value + rest;

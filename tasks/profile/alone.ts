@@ -10,12 +10,12 @@ import { compileError, withShaders } from "../../kernels/runtime/pipeline.ts";
 import type { Peaks } from "../../kernels/runtime/peak.ts";
 import {
   backendInternals,
-  currentTraits,
   hookCommands,
   submit,
   withPoisonedOutputs,
 } from "../../kernels/runtime/program.ts";
 import { withStockKernels } from "../../kernels/runtime/registry.ts";
+import { readsTextures } from "../../kernels/runtime/textures.ts";
 import { type DispatchRecord, median, timeDispatches, totalMs } from "../../kernels/runtime/timing.ts";
 import { shapeClass, type TuneCase, type TuneRun } from "../../kernels/runtime/tuner.ts";
 import { expandShader, type ShaderFile, shaderKey } from "../../kernels/runtime/wgsl.ts";
@@ -67,10 +67,10 @@ export function dispatchesOf(body: () => BenchOutputs): Dispatch[] {
 
 /** The final source of every distinct shader that a body runs, with the constants in its first line. */
 export function finalSources(body: () => BenchOutputs): string[] {
-  const { software } = currentTraits(); // see textures.ts
+  const textures = readsTextures(backendInternals().device);
   const sources = dispatchesOf(body).map(({ shader, constants = {} }): [string, string] => [
     shaderKey(shader, constants),
-    `// ${shader.file} ${JSON.stringify(constants)}\n${expandShader(shader, constants, software)}`,
+    `// ${shader.file} ${JSON.stringify(constants)}\n${expandShader(shader, constants, textures)}`,
   ]);
   return [...new Map(sources).values()];
 }

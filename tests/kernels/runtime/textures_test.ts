@@ -13,6 +13,7 @@ import {
 } from "../../../kernels/runtime/program.ts";
 import { writeTensor } from "../../../kernels/runtime/tensors.ts";
 import { requireTexture, textureBindings } from "../../../kernels/runtime/textures.ts";
+import { startTiming } from "../../../kernels/runtime/timing.ts";
 import source from "./shaders/textures.wgsl" with { type: "text" };
 
 await initializeDevice();
@@ -146,7 +147,6 @@ Deno.test("the bindings that are textures, and what a texel is", () => {
 });
 
 Deno.test("the operands' copies are no records of their own", async () => {
-  const { startTiming } = await import("../../../kernels/runtime/timing.ts");
   const [x, more, z] = [counting(1, 16), counting(2, 16), counting(3, 4)];
   const session = startTiming();
   release(combine(x, more, z));
