@@ -42,11 +42,24 @@ export interface Dispatch {
 /** Elements of a tensor of this shape. */
 export const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
-/** Bytes of a tensor that are bound: those from `offset` on unless it says how many. */
-export function boundBytes(
-  { tensor, offset = 0, size }: { tensor: { shape: readonly number[] }; offset?: number; size?: number },
-): number {
+/** What a shader binds: the bytes of a tensor from `offset` on, all that follow unless it says how many. */
+export interface Bound {
+  readonly tensor: { readonly shape: readonly number[] };
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+/** Its bytes. */
+export function boundBytes({ tensor, offset = 0, size }: Bound): number {
   return size ?? 4 * sizeOf(tensor.shape) - offset;
+}
+
+/** Inputs, then outputs, in the order of their bindings. */
+export function boundOf(inputs: readonly Input[], outputs: readonly Output[]): Bound[] {
+  return [
+    ...inputs,
+    ...outputs.map((output) => ({ ...output, tensor: "inPlace" in output ? output.inPlace : output })),
+  ];
 }
 
 /** An input, whole unless it says which part. */
@@ -57,7 +70,7 @@ export function inputOf(input: TensorInfo | Input): Input {
 /** @throws {RangeError} for what WebGPU would refuse, naming the shader */
 export function requireDispatch(
   { shader, outputs, workgroups }: Dispatch,
-  inputs: readonly Input[],
+  bound: readonly Bound[],
   { maxComputeWorkgroupsPerDimension: most, maxStorageBufferBindingSize: mostBytes }: GPUSupportedLimits,
 ): void {
   if (workgroups.some((count = 1) => !Number.isInteger(count) || count < 1 || count > most)) {
@@ -70,15 +83,11 @@ export function requireDispatch(
     if (shape.every((size) => Number.isInteger(size) && size > 0)) continue;
     throw new RangeError(`Cannot run ${shader.file}: an output has shape [${shape}]; expected sizes above 0`);
   }
-  const written = outputs.map((output) => ({
-    ...output,
-    tensor: "inPlace" in output ? output.inPlace : output,
-  }));
-  for (const bound of [...inputs, ...written]) {
-    const bytes = boundBytes(bound);
+  for (const one of bound) {
+    const bytes = boundBytes(one);
     if (bytes <= mostBytes) continue;
     throw new RangeError(
-      `Cannot run ${shader.file}: a tensor of shape [${bound.tensor.shape}] takes ${bytes} bytes; expected at most the ` +
+      `Cannot run ${shader.file}: a tensor of shape [${one.tensor.shape}] takes ${bytes} bytes; expected at most the ` +
         `${mostBytes} that this adapter binds at once`,
     );
   }

@@ -5,7 +5,7 @@
  */
 import { debug } from "./debug.ts";
 import { adapterTraits, endRun } from "./device.ts";
-import { readsTextures, textureBindings, type TextureFormat } from "./textures.ts";
+import { readsTextures, type TextureBinding, textureBindings } from "./textures.ts";
 import { type UniformMember, uniformMembers } from "./uniforms.ts";
 import { type Constants, expandLines, type ShaderFile, shaderKey } from "./wgsl.ts";
 
@@ -14,8 +14,8 @@ export interface Program {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly uniforms: readonly UniformMember[];
-  /** of the inputs that it reads from textures */
-  readonly textures: ReadonlyMap<number, TextureFormat>;
+  /** what it reads from textures */
+  readonly textures: readonly TextureBinding[];
 }
 
 const caches = new WeakMap<GPUDevice, Map<string, Program>>();

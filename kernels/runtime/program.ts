@@ -3,7 +3,8 @@
  * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts and
  * backend.ts replace one each.
  *
- * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any.
+ * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any. (What it reads from
+ * textures is bound by wgsl.ts.)
  *
  * @module
  */
@@ -13,21 +14,14 @@ import { bindGroup, type BoundResource, newBindGroup } from "./bind_groups.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import {
-  boundBytes,
-  type Dispatch,
-  inputOf,
-  requireDispatch,
-  sizeOf,
-  type UniformValue,
-} from "./dispatch.ts";
+import { boundOf, type Dispatch, inputOf, requireDispatch, sizeOf, type UniformValue } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
 import { requireTexture, toTextures } from "./textures.ts";
 import { uniformBuffer } from "./uniform_buffers.ts";
 import { packUniforms } from "./uniforms.ts";
-import { bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
+import { type BufferPart, bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
 
@@ -126,11 +120,10 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   const { device } = internals;
   const given = dispatch.inputs.map(inputOf);
   // All that may throw comes before the first buffer is taken.
-  requireDispatch(dispatch, given, device.limits);
+  const bound = boundOf(given, dispatch.outputs);
+  requireDispatch(dispatch, bound, device.limits);
   const { pipeline, layout, uniforms, textures } = compile(device, dispatch.shader, dispatch.constants);
-  for (const i of textures.keys()) {
-    requireTexture(dispatch.shader.file, given[i].tensor.shape, boundBytes(given[i]), device.limits);
-  }
+  for (const { operand } of textures) requireTexture(dispatch.shader.file, bound[operand], device.limits);
   const values = dispatch.uniforms ?? {};
   const pack = () => packUniforms(dispatch.shader.file, uniforms, values);
   const bytes = pack();
@@ -156,21 +149,19 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     const { buffer } = bytesOf(internals, tensor);
     if (written.some((part) => part.buffer === buffer)) moveOut(internals, tensor.dataId);
   }
-  const resources: BoundResource[] = [
-    ...toTextures(
-      internals,
-      inputs.map(({ tensor, offset, size }) => bytesOf(internals, tensor, offset, size)),
-      textures,
-      poisoned,
-    ),
+  const operands: BufferPart[] = [
+    ...inputs.map(({ tensor, offset, size }) => bytesOf(internals, tensor, offset, size)),
     ...dispatch.outputs.map(({ offset, size }, i) => bytesOf(internals, outputs[i], offset, size)),
   ];
+  const views = toTextures(internals, operands, textures, poisoned);
+  const resources: BoundResource[] = [...operands];
   internals.ensureCommandEncoderReady();
   if (bytes.byteLength > 0) {
     const buffer = sink?.uniforms(bytes, Object.values(values), pack) ??
       uniformBuffer(device, internals.commandEncoder!, bytes);
     resources.push(partOf(buffer));
   }
+  textures.forEach(({ binding }, i) => resources[binding] = views[i]);
   const group = (sink === undefined ? bindGroup : newBindGroup)(device, layout, resources);
   record(internals, pipeline, group, dispatch);
   debug(2, () => dispatchText(dispatch));

@@ -1,6 +1,6 @@
 /**
  * Operands that a shader reads from a texture on a software adapter: it marks them by `//#texture` (wgsl.ts), and `run`
- * copies the tensor there before the dispatch.
+ * copies the tensor there before the dispatch; so too what a dispatch updates in place.
  *
  * llvmpipe loads from a storage buffer lane by lane, and puts each float into its vector by way of the stack, which a
  * CPU without AVX-512 waits for. Measured on Mesa 22.3, a vec4 for eight lanes, ns of such a core: storage buffer 231,
@@ -8,10 +8,11 @@
  *
  * @module
  */
-import type { BoundResource } from "./bind_groups.ts";
 import { adapterTraits } from "./device.ts";
+import { type Bound, boundBytes } from "./dispatch.ts";
 import type { BackendInternals } from "./program.ts";
 import { type BufferPart, encoderForCopies } from "./views.ts";
+import { BEFORE } from "./wgsl.ts";
 
 /** Bytes of a row, as texel.wgsl has it. */
 const ROW = 16384;
@@ -35,53 +36,65 @@ export function readsTextures(device: GPUDevice): boolean {
   return adapterTraits(device).software;
 }
 
-/** The bindings of an expanded shader that are textures. */
-export function textureBindings(code: string): ReadonlyMap<number, TextureFormat> {
-  const declared = code.matchAll(/@binding\((\d+)\) var \w+: texture_storage_2d<(\w+), read>/g);
-  return new Map([...declared].map(([, binding, format]) => [Number(binding), format as TextureFormat]));
+/** What a shader reads from a texture. */
+export interface TextureBinding {
+  /** of the texture */
+  readonly binding: number;
+  /** of the buffer whose values it has: another one where the shader writes that */
+  readonly operand: number;
+  readonly format: TextureFormat;
+}
+
+/** The bindings of an expanded shader that are textures, in order. */
+export function textureBindings(code: string): readonly TextureBinding[] {
+  const declared = code.matchAll(
+    /@binding\((\d+)\) var(?:<[\w, ]+>)? (\w+): (?:texture_storage_2d<(\w+), read>)?/g,
+  );
+  const all = [...declared].map(([, binding, name, format]) => ({ binding: Number(binding), name, format }));
+  return all.filter(({ format }) => format !== undefined)
+    .sort((a, b) => a.binding - b.binding)
+    .map(({ binding, name, format }) => {
+      const buffer = name.endsWith(BEFORE) && all.find((other) => name === other.name + BEFORE);
+      return { binding, operand: buffer ? buffer.binding : binding, format: format as TextureFormat };
+    });
 }
 
 /** @throws {RangeError} for an operand that is too large, naming the shader */
-export function requireTexture(
-  file: string,
-  shape: readonly number[],
-  bytes: number,
-  limits: GPUSupportedLimits,
-): void {
+export function requireTexture(file: string, operand: Bound, limits: GPUSupportedLimits): void {
+  const bytes = boundBytes(operand);
   const most = ROW * limits.maxTextureDimension2D;
   if (bytes <= most) return;
   throw new RangeError(
-    `Cannot run ${file}: a tensor of shape [${shape}] takes ${bytes} bytes; expected at most the ${most} of a texture`,
+    `Cannot run ${file}: a tensor of shape [${operand.tensor.shape}] takes ${bytes} bytes; expected at most the ${most} of ` +
+      "a texture",
   );
 }
 
 /**
  * Records the copies of a dispatch's operands to textures.
  *
- * @param formats of those that are read from textures, by binding
+ * @param operands inputs and outputs, by binding
  * @param poisoned the rest of a texture is NaN
- * @returns what the shader binds
+ * @returns the textures, in the order of `bindings`
  */
 export function toTextures(
   internals: BackendInternals,
   operands: readonly BufferPart[],
-  formats: ReadonlyMap<number, TextureFormat>,
+  bindings: readonly TextureBinding[],
   poisoned: boolean,
-): BoundResource[] {
-  if (formats.size === 0) return [...operands];
-  const copied = new Map<number, GPUTextureView>();
-  return operands.map((operand, i) => {
-    const format = formats.get(i);
-    if (format === undefined) return operand;
+): GPUTextureView[] {
+  const views: GPUTextureView[] = [];
+  for (const { operand: i, format } of bindings) {
+    const operand = operands[i];
     // An input that there is not is often another one: that is copied already.
-    const same = operands.findIndex(({ buffer, offset, size }, j) =>
-      copied.has(j) && formats.get(j) === format &&
-      buffer === operand.buffer && offset === operand.offset && size === operand.size
-    );
-    const view = copied.get(same) ?? copyToTexture(internals, `${i} ${format}`, format, operand, poisoned);
-    copied.set(i, view);
-    return view;
-  });
+    const same = views.findIndex((_, j) => {
+      const { buffer, offset, size } = operands[bindings[j].operand];
+      return bindings[j].format === format && buffer === operand.buffer && offset === operand.offset &&
+        size === operand.size;
+    });
+    views.push(views[same] ?? copyToTexture(internals, `${i} ${format}`, format, operand, poisoned));
+  }
+  return views;
 }
 
 /** Records a copy to the texture of this name. */

@@ -7,7 +7,8 @@
  * - `//#unroll` before `for (var i = 0u; i < NAME; i++) {` repeats the body with `i` replaced by 0u, 1u, ...
  *   (naga bounds every loop and guards every dynamic index, which costs 2 to 10 times on a software adapter);
  * - `//#texture` before a binding `var<storage, read> x: array<vec4<f32>>;` lets `x[i]` be read from a texture, where that
- *   is asked for (see textures.ts); an `array<f32>` or `array<Element>` too.
+ *   is asked for (see textures.ts); an `array<f32>` or `array<Element>` too. Of a `read_write` binding, which stays as it is,
+ *   what is read is then what was there before the dispatch.
  *
  * Pure text: nothing here knows of a device.
  *
@@ -217,29 +218,40 @@ function closingLine(lines: readonly Line[], start: number): number {
 }
 
 const BUFFER =
-  /^(\s*@group\(\d+\) @binding\(\d+\) )var<storage, read> (\w+): array<(vec4<f32>|f32|Element)>;(.*)$/;
+  /^(\s*@group\(0\) @binding\(\d+\) )var<storage, (read|read_write)> (\w+): array<(vec4<f32>|f32|Element)>;(.*)$/;
+
+/** The texture with what a buffer held before the dispatch. */
+export const BEFORE = "_before";
+
+/** A texture, and the function that tells where a value lies. */
+interface Read {
+  readonly texture: string;
+  readonly texel: "texel1" | "texel4";
+}
 
 /** Makes textures of the marked bindings. */
 function readTextures(lines: readonly Line[]): readonly Line[] {
   const vec4s = lines.some(({ text }) => text === "alias Element = vec4<f32>;");
-  const names = new Map<string, string>(); // and the function that tells where a value lies
-  const declared = lines.map((line, i) => {
-    if (!/^\s*\/\/#texture\b/.test(lines[i - 1]?.text ?? "")) return line;
+  const bindings = lines.map(({ text }) => Number(/^\s*@group\(0\) @binding\((\d+)\)/.exec(text)?.[1] ?? -1));
+  let free = Math.max(...bindings) + 1;
+  const names = new Map<string, Read>();
+  const declared = lines.flatMap((line, i): Line[] => {
+    if (!/^\s*\/\/#texture\b/.test(lines[i - 1]?.text ?? "")) return [line];
     const match = BUFFER.exec(line.text);
     if (match === null) {
       throw new WgslError(
         line.file,
         line.number,
-        "//#texture wants a `var<storage, read> x: array<..>;` of floats next",
+        "//#texture wants a `var<storage, read> x: array<..>;` of floats, or a `read_write` one, next",
       );
     }
-    const [, head, name, element, tail] = match;
+    const [, head, access, name, element, tail] = match;
     const four = element === "vec4<f32>" || element === "Element" && vec4s;
-    names.set(name, four ? "texel4" : "texel1");
-    return {
-      ...line,
-      text: `${head}var ${name}: texture_storage_2d<${four ? "rgba" : "r"}32float, read>;${tail}`,
-    };
+    const type = `texture_storage_2d<${four ? "rgba" : "r"}32float, read>`;
+    const texture = access === "read" ? name : name + BEFORE;
+    names.set(name, { texture, texel: four ? "texel4" : "texel1" });
+    if (access === "read") return [{ ...line, text: `${head}var ${name}: ${type};${tail}` }];
+    return [line, { ...line, text: `@group(0) @binding(${free++}) var ${texture}: ${type};` }];
   });
   if (names.size === 0) return lines;
   const texel = include({ file: "runtime/texel.wgsl", source: texelSource });
@@ -248,11 +260,12 @@ function readTextures(lines: readonly Line[]): readonly Line[] {
   return [...texel, ...declared.map(readLine)];
 }
 
-/** `textureLoad(x, texel4(i))` for `x[i]`, within i too. */
-function readTexels(text: string, read: RegExp, names: ReadonlyMap<string, string>, line: Line): string {
+/** `textureLoad(x, texel4(i))` for `x[i]`, within i too; what is assigned to stays. */
+function readTexels(text: string, read: RegExp, names: ReadonlyMap<string, Read>, line: Line): string {
   const [code] = text.split("//", 1);
   const match = read.exec(code);
   if (match === null) return text;
+  const [, name] = match;
   const first = match.index + match[0].length;
   let depth = 1;
   let end = first;
@@ -261,11 +274,21 @@ function readTexels(text: string, read: RegExp, names: ReadonlyMap<string, strin
     else if (code[end] === "]" && --depth === 0) break;
   }
   if (depth > 0) {
-    throw new WgslError(line.file, line.number, `the index of ${match[1]} wants to end on its line`);
+    throw new WgslError(line.file, line.number, `the index of ${name} wants to end on its line`);
   }
   const index = readTexels(text.slice(first, end), read, names, line);
   const rest = readTexels(text.slice(end + 1), read, names, line);
-  const texel = names.get(match[1])!;
-  const value = `textureLoad(${match[1]}, ${texel}(${index}))${texel === "texel1" ? ".x" : ""}`;
+  const { texture, texel } = names.get(name)!;
+  const assigned = /^(\.\w+|\[\w+\])?\s*([-+*\/%&|^]|<<|>>)?=(?!=)/.exec(code.slice(end + 1));
+  if (assigned !== null && assigned[0].trim() !== "=") {
+    throw new WgslError(
+      line.file,
+      line.number,
+      `${name} is read from a texture: it wants to be assigned to by \`=\``,
+    );
+  }
+  const value = assigned === null
+    ? `textureLoad(${texture}, ${texel}(${index}))${texel === "texel1" ? ".x" : ""}`
+    : `${name}[${index}]`;
   return text.slice(0, match.index) + value + rest;
 }

@@ -14,11 +14,14 @@ import {
 import { writeTensor } from "../../../kernels/runtime/tensors.ts";
 import { requireTexture, textureBindings } from "../../../kernels/runtime/textures.ts";
 import { startTiming } from "../../../kernels/runtime/timing.ts";
+import { LaunchValue } from "../../../kernels/runtime/uniforms.ts";
+import inPlaceSource from "./shaders/textures_in_place.wgsl" with { type: "text" };
 import source from "./shaders/textures.wgsl" with { type: "text" };
 
 await initializeDevice();
 
 const SHADER = { file: "shaders/textures.wgsl", source };
+const IN_PLACE = { file: "shaders/textures_in_place.wgsl", source: inPlaceSource };
 const { software } = currentTraits();
 
 /** Of `count` vec4s. */
@@ -31,6 +34,19 @@ function combine(x: tf.Tensor | Input, more: tf.Tensor, z: tf.Tensor, count = z.
     workgroups: [Math.ceil(count / 64)],
   });
   return tf.engine().makeTensorFromTensorInfo(y);
+}
+
+/** y = factor y + x, in place, from byte `offset` of y on. */
+function addTo(y: tf.Tensor, x: tf.Tensor, factor: number | LaunchValue, offset = 0): void {
+  const count = x.size / 4;
+  run({
+    shader: IN_PLACE,
+    constants: { COUNT: count },
+    inputs: [x],
+    outputs: [{ inPlace: y, offset, size: 16 * count }],
+    uniforms: { factor: factor instanceof LaunchValue ? factor : { f32: factor } },
+    workgroups: [Math.ceil(count / 64)],
+  });
 }
 
 /** Numbers from `first` on, on the device. */
@@ -109,6 +125,43 @@ Deno.test({
   },
 });
 
+Deno.test("what is updated in place has the values of before, of a part of it too, and is copied before each dispatch", async () => {
+  for (const count of [4, 5000]) {
+    const [x, y] = [counting(1, 4 * count), counting(2, 4 * count)];
+    const copies = countTextureCopies(() => {
+      addTo(y, x, 2);
+      addTo(y, x, 0.5);
+    });
+    assertEquals(copies, software ? (count > 1024 ? 8 : 4) : 0); // whole rows of a texture, and the rest
+    const values = await y.data();
+    for (const i of [0, 5, 4 * count - 1]) assertEquals(values[i], (2 * (i + 2) + (i + 1)) / 2 + i + 1);
+    tf.dispose([x, y]);
+  }
+  const [x, y] = [counting(1, 8), counting(0, 256)];
+  addTo(y, x, 3, 512);
+  const values = await y.data();
+  assertEquals([...values.slice(127, 137)], [
+    127,
+    ...[0, 1, 2, 3, 4, 5, 6, 7].map((i) => 3 * (128 + i) + i + 1),
+    136,
+  ]);
+  tf.dispose([x, y]);
+});
+
+Deno.test("captured updates in place go on from where the last launch ended", async () => {
+  const [x, y, factor] = [counting(1, 16), counting(1, 16), new LaunchValue(1)];
+  const graph = capture(() => {
+    addTo(y, x, factor);
+    return tf.zerosLike(x);
+  });
+  factor.value = 2;
+  graph.launch();
+  graph.launch();
+  assertEquals([...await y.data()].slice(0, 3), [11, 22, 33]); // 1 + 1 = 2, 2 2 + 1 = 5, 2 5 + 1 = 11
+  graph.dispose();
+  tf.dispose([x, y]);
+});
+
 Deno.test("captured commands copy their operands at each launch, whatever was copied between them", async () => {
   const [x, more, z] = [counting(1, 16), tf.zeros([16]), tf.zeros([4])];
   for (const { dataId } of [more, z]) backendInternals().uploadToGPU(dataId);
@@ -129,9 +182,9 @@ Deno.test("captured commands copy their operands at each launch, whatever was co
 
 Deno.test("what a texture cannot hold is refused, naming the shader", () => {
   const limits = { maxTextureDimension2D: 4 } as GPUSupportedLimits;
-  requireTexture("op/op.wgsl", [16384], 65536, limits);
+  requireTexture("op/op.wgsl", { tensor: { shape: [16384] } }, limits);
   assertThrows(
-    () => requireTexture("op/op.wgsl", [16385], 65540, limits),
+    () => requireTexture("op/op.wgsl", { tensor: { shape: [16385] } }, limits),
     RangeError,
     "Cannot run op/op.wgsl: a tensor of shape [16385] takes 65540 bytes; expected at most the 65536 of a texture",
   );
@@ -142,8 +195,14 @@ Deno.test("the bindings that are textures, and what a texel is", () => {
     "@group(0) @binding(0) var x: texture_storage_2d<rgba32float, read>;",
     "@group(0) @binding(1) var<storage, read> y: array<f32>;",
     "@group(0) @binding(12) var z: texture_storage_2d<r32float, read>; // [M]",
+    "@group(0) @binding(2) var<storage, read_write> w: array<f32>;",
+    "@group(0) @binding(4) var w_before: texture_storage_2d<r32float, read>;",
   ].join("\n");
-  assertEquals([...textureBindings(code)], [[0, "rgba32float"], [12, "r32float"]]);
+  assertEquals(textureBindings(code), [
+    { binding: 0, operand: 0, format: "rgba32float" },
+    { binding: 4, operand: 2, format: "r32float" },
+    { binding: 12, operand: 12, format: "r32float" },
+  ]);
 });
 
 Deno.test("the operands' copies are no records of their own", async () => {

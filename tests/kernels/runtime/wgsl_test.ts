@@ -242,13 +242,48 @@ Deno.test("what is read of a texture, within an index too, but not members, othe
   for (const line of ["f(v.x[i], max_x[i]); // x[i]", "// x[i]"]) assertEquals(last(line), line);
 });
 
+Deno.test("what is written stays a buffer, and what is read of it is of before", () => {
+  const written = [
+    ...BINDINGS,
+    "//#texture",
+    "@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [M]",
+    "//#texture",
+    "@group(0) @binding(5) var<storage, read_write> z: array<f32>; // [M]",
+    "@group(0) @binding(6) var<uniform> u: Uniforms;",
+  ];
+  const source = (...body: string[]) => ({ file: "op/op.wgsl", source: [...written, ...body].join("\n") });
+  const lines = expandShader(
+    source("y[i] = y[i] + x[i];", "z[u32(z[i])] = z[i + 1u]; // z[i]", "let same = y[i].x == z[i];"),
+    {},
+    true,
+  ).split("\n");
+  assertEquals(lines.filter((line) => /^@group.*\by|^@group.*\bz/.test(line)), [
+    written[8],
+    "@group(0) @binding(7) var y_before: texture_storage_2d<rgba32float, read>;",
+    written[10],
+    "@group(0) @binding(8) var z_before: texture_storage_2d<r32float, read>;",
+  ]);
+  assertEquals(lines.slice(-3), [
+    "y[i] = textureLoad(y_before, texel4(i)) + textureLoad(x, texel4(i));",
+    "z[u32(textureLoad(z_before, texel1(i)).x)] = textureLoad(z_before, texel1(i + 1u)).x; // z[i]",
+    "let same = textureLoad(y_before, texel4(i)).x == textureLoad(z_before, texel1(i)).x;",
+  ]);
+  for (const assignment of ["y[i] += x[i];", "y[i].x = 1.0;", "y[i][0] = 1.0;", "z[i] <<= 1.0;"]) {
+    assertThrows(
+      () => expandShader(source(assignment), {}, true),
+      SyntaxError,
+      `op/op.wgsl:13: ${assignment[0]} is read from a texture: it wants to be assigned to by \`=\``,
+    );
+  }
+});
+
 Deno.test("malformed textures name their line", () => {
   const textures = (...lines: string[]) => () =>
     expandShader({ file: "op/op.wgsl", source: lines.join("\n") }, {}, true);
   assertThrows(
-    textures("//#texture", "@group(0) @binding(0) var<storage, read_write> y: array<f32>; // [M]"),
+    textures("//#texture", "@group(0) @binding(0) var<storage, read_write> y: array<u32>; // [M]"),
     SyntaxError,
-    "op/op.wgsl:2: //#texture wants a `var<storage, read> x: array<..>;` of floats next",
+    "op/op.wgsl:2: //#texture wants a `var<storage, read> x: array<..>;` of floats, or a `read_write` one, next",
   );
   assertThrows(
     textures(...BINDINGS, "let v = x[", "  i];"),
