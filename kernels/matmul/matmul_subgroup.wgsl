@@ -9,8 +9,7 @@
 // buffers 8x32 tile 9; from storage textures 4x32 41, 8x32 34, 4x8 26. Dead ends: what lies as [K, ..] copied so that the
 // rows of a tile lie together (1.3 times as long; from buffers it paid), one operand in windows of a uniform buffer or in a
 // sampled texture (twice as long as from buffers where the CPU has AVX-512).
-// [288, 7] x [7, 96] by a shader of its own, b's columns in registers and nothing padded, takes 0.7 of this one's three
-// dispatches, and the step of a head with seven classes 0.1 ms less: not kept. Unsettled, on a machine at about 0.6 of
+// What would want padding, and has few k, goes by matmul_plain.wgsl. Unsettled, on a machine at about 0.6 of
 // its speed: [96, 64] x [64, 192] by tiles of 6x32 to 12x48 takes 0.7 to 0.9 of 4x32 by timestamps, by the clock the same.
 // y by fours and not by floats: [96, 64] x [64, 192] in 0.8 of the time, [288, 96] x [96, 288] in 0.87.
 //#include "matmul_store.wgsl"

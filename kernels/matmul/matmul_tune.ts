@@ -17,8 +17,9 @@ import { sizesOf } from "./variants.ts";
 import { PLAIN, SUM, WORKGROUP } from "./workgroup.ts";
 
 const SHADERS: readonly ShaderFile[] = [
-  PLAIN,
-  ...[4, 1].flatMap((columns) => [SUBGROUP.forRow(columns).shader, WORKGROUP.forRow(columns).shader]),
+  ...[4, 1].flatMap((columns) =>
+    [PLAIN, SUBGROUP, WORKGROUP].map((shaders) => shaders.forRow(columns).shader)
+  ),
   PAD,
   SUM,
 ];

@@ -26,7 +26,7 @@ export function up4(size: number): number {
 }
 
 /** True if vec4s fit the operand as it is. */
-function fitsVec4({ outer, inner }: Operand, k: number): boolean {
+export function fitsVec4({ outer, inner }: Operand, k: number): boolean {
   return k % 4 === 0 && (inner || outer % 4 === 0);
 }
 

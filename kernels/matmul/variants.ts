@@ -4,10 +4,10 @@
  * @module
  */
 import type { AdapterTraits } from "../runtime/device.ts";
-import { type Operand, up4 } from "./pad.ts";
+import { fitsVec4, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 import { operandsOf, type SubgroupVariant } from "./subgroup.ts";
-import type { WorkgroupVariant } from "./workgroup.ts";
+import { PLAIN_GROUP, PLAIN_TILE, type WorkgroupVariant } from "./workgroup.ts";
 import { rankVariants } from "./workgroup_time.ts";
 
 /** How a product is computed; `plain` needs nothing and is slow. */
@@ -20,10 +20,20 @@ const CORES = 2;
 /** Rows of a lane, vec4s that are shared. Few, since each is compiled for each layout on a fresh machine. */
 const TILES = [[4, 8], [4, 2]] as const;
 /**
- * Nanoseconds of four k on lavapipe 22.3, without AVX-512: a row times a vec4, loads of a row, loads of a shared vec4; what
- * these loads take more where each k lies far from the last.
+ * Nanoseconds on lavapipe 22.3, without AVX-512. Of four k: a row times a vec4, loads of a row, loads of a shared vec4; what
+ * these loads take more where each k lies far from the last. Of one k of the plain product. To store a vec4 of each lane; a
+ * dispatch that pads.
  */
-const COST = { multiply: 8, row: 19, shared: 10, farRow: 20, farShared: 5 };
+const COST = {
+  multiply: 8,
+  row: 19,
+  shared: 10,
+  farRow: 20,
+  farShared: 5,
+  plain: 124,
+  store: 74,
+  pad: 130_000,
+};
 /** Elements from one k to the next that are far: the rows of several k share no page. */
 const FAR = 512;
 
@@ -50,19 +60,34 @@ export function sizesOf({ batches, rows, columns, inner, transposeA, transposeB 
   return { B: batches, M: rows, N: columns, K: inner, TA: transposeA ? 1 : 0, TB: transposeB ? 1 : 0 };
 }
 
-/** Variants for a software adapter with their estimated time. */
-function subgroupVariants(shape: MatmulShape, lanes: number): { variant: SubgroupVariant; time: number }[] {
+/** A variant with its estimated time. */
+interface Estimate {
+  readonly variant: MatmulVariant;
+  readonly time: number;
+}
+
+/** For a software adapter; of few k that want padding the fastest. */
+function plainVariant({ batches, rows, columns, inner }: MatmulShape): Estimate {
+  const groups = batches * Math.ceil(Math.ceil(rows / PLAIN_TILE) * Math.ceil(columns / 4) / PLAIN_GROUP);
+  const each = COST.plain * inner + COST.store * PLAIN_TILE;
+  return { variant: { kind: "plain" }, time: Math.ceil(groups / CORES) * each };
+}
+
+/** For a software adapter. */
+function subgroupVariants(shape: MatmulShape, lanes: number): Estimate[] {
   const k = up4(shape.inner);
   const far = ({ inner, outer }: Operand) => !inner && outer >= FAR;
   return [false, true].flatMap((swapped) => {
     const { p, q } = operandsOf(shape, swapped);
+    const padding = COST.pad * [p, q].filter((operand) => !fitsVec4(operand, shape.inner)).length;
     return TILES.filter(([, tileQ]) => 4 * tileQ >= lanes).map(([tileP, tileQ]) => {
       const groups = shape.batches * Math.ceil(p.outer / (tileP * lanes)) * Math.ceil(q.outer / (4 * tileQ));
       const row = COST.row + (far(p) ? COST.farRow : 0);
       const shared = COST.shared + (far(q) ? COST.farShared : 0);
       const step = COST.multiply * tileP * tileQ + row * tileP + shared * tileQ;
       const variant: SubgroupVariant = { kind: "subgroup", lanes, swapped, tileP, tileQ };
-      return { variant, time: Math.ceil(groups / CORES) * k / 4 * step };
+      const each = k / 4 * step + COST.store * tileP * tileQ;
+      return { variant, time: Math.ceil(groups / CORES) * each + padding };
     });
   });
 }
@@ -93,13 +118,11 @@ function workgroupVariants({ batches, rows, columns, inner }: MatmulShape): Work
 /** The variants that are worth timing, the default first. */
 export function candidates(shape: MatmulShape, { software, subgroupSize }: AdapterTraits): MatmulVariant[] {
   const lanes = Math.min(LANES, subgroupSize);
-  const ranked = lanes < 4 || shape.inner > 4 * MAX_ROUNDS
-    ? []
-    : subgroupVariants(shape, lanes).sort((a, b) => a.time - b.time);
-  const plain: MatmulVariant[] = shape.inner > MAX_ROUNDS ? [] : [{ kind: "plain" }];
-  const subgroup = ranked.map(({ variant }) => variant);
+  const subgroup = lanes < 4 || shape.inner > 4 * MAX_ROUNDS ? [] : subgroupVariants(shape, lanes);
+  const plain = shape.inner > MAX_ROUNDS || !software ? [] : [plainVariant(shape)];
+  const ranked = [...subgroup, ...plain].sort((a, b) => a.time - b.time).map(({ variant }) => variant);
   const workgroup = workgroupVariants(shape);
-  return software ? [...subgroup, ...plain, ...workgroup] : [...workgroup, ...subgroup];
+  return software ? [...ranked, ...workgroup] : [...workgroup, ...ranked];
 }
 
 const defaults = new Map<string, MatmulVariant>();

@@ -19,8 +19,12 @@ import type { MatmulShape } from "./shape.ts";
 const includes = ACTIVATION_INCLUDES;
 /** For the `includes` of a shader that multiplies tiles of workgroup memory. */
 export const PAIRED_INCLUDES: Readonly<Record<string, string>> = { "paired.wgsl": pairedSource };
-/** For any shape, one dispatch. */
-export const PLAIN: ShaderFile = { file: "matmul/matmul_plain.wgsl", source: plainSource, includes };
+/** For any shape, one dispatch; by the columns of y. */
+export const PLAIN = elementShader({
+  file: "matmul/matmul_plain.wgsl",
+  source: plainSource,
+  includes: STORE_INCLUDES,
+});
 /** Tiles in workgroup memory, by the columns of y. */
 export const WORKGROUP = elementShader({
   file: "matmul/matmul_workgroup.wgsl",
@@ -32,9 +36,10 @@ export const SUM: ShaderFile = { file: "matmul/matmul_sum.wgsl", source: sumSour
 
 /** What WebGPU guarantees a grid in one direction. */
 const MAX_GRID = 65535;
-/** Invocations of matmul_plain.wgsl and of matmul_sum.wgsl. */
-const PLAIN_GROUP = 8;
-const PLAIN_TILE = 4;
+/** Invocations of a workgroup of matmul_plain.wgsl, and rows of one. */
+export const PLAIN_GROUP = 8;
+export const PLAIN_TILE = 8;
+/** Invocations of a workgroup of matmul_sum.wgsl. */
 const SUM_GROUP = 64;
 
 /** See matmul_workgroup.wgsl. */
@@ -80,7 +85,7 @@ export function runPlain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilo
   let y = epilogue.addTo;
   for (const [first, count] of slices(batches)) {
     [y] = run({
-      shader: PLAIN,
+      shader: PLAIN.forRow(columns).shader,
       constants: epilogueConstants(epilogue),
       inputs: [a, b, epilogue.bias ?? b, epilogue.slopes ?? b],
       outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
