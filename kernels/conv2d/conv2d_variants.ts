@@ -56,7 +56,7 @@ const TILES = [[6, 8], [4, 4]] as const;
 /** dFilter with taps and channels over the lanes: vec4s of rows, vec4s of columns, pixels a round. */
 const FILTER_TILES = [[4, 4, 2], [1, 4, 4]] as const;
 /** dFilter with the pixels over the lanes. */
-const PIXEL_TILES = [[2, 4, 2]] as const;
+const PIXEL_TILES = [[4, 4, 2]] as const;
 /**
  * The workgroup variants: TILE_M, TILE_N of an invocation, BLOCK_M, BLOCK_N of a workgroup, BLOCK_D of a round; and about
  * the share of its peak that an NVIDIA H200 reaches with them where there is work enough (guessed for the second and the
