@@ -83,12 +83,7 @@ fn main(
       for (var k = 0u; k < WIDE; k++) {
         let at = m * u.channels + c + k * LANES_C;
         let centred = x[at] - mean[k];
-        var g: Element;
-        if (RESIDUAL) {
-          g = dresidual[at]; // as this invocation has written it
-        } else {
-          g = gradient(at, centred, scale[k], beta[k]);
-        }
+        let g = gradient(at, centred, scale[k], beta[k]);
         dx[at] = scale[k] * ((g - shift[k]) - centred * slope[k]);
       }
     }

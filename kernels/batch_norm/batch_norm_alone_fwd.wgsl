@@ -4,9 +4,10 @@
 // in turn, and their moments together, then normalise them. The rest as in batch_norm_fwd.wgsl. Grid: c / WIDE, in
 // elements.
 //
-// Measured on lavapipe 22.3, two cores, forward and backward, this and batch_norm_alone_bwd.wgsl against two dispatches
-// each: [144, 64] 0.61 of the time, [144, 256] 0.70, [64, 128] 0.65, [64, 512] 0.79; a training step of the small
-// ResNet50 0.96. Dead end: more rows; [576, 128] takes from 0.95 to 1.5 of the time, [2304, 64] 1.5.
+// Measured on lavapipe 22.3.6, two cores without AVX-512, forward and backward, by the clock, this and
+// batch_norm_alone_bwd.wgsl against two dispatches each: [144, 256] 0.5 to 0.6 of the time, [576, 32] 0.6 to 0.7, [576, 128]
+// 0.6 to 0.9, [2304, 16] 0.7 to 0.9, [2304, 64] 0.7, with a residual too. [6272, 64] 0.9, with a residual 1.2, [25088, 64]
+// 1.1 and 1.3. A training step of the small ResNet50 0.85. Rows over lanes (LANES_M 2, 4, 8): 1.3, 1.9, 2.7 times as long.
 //#include "elements.wgsl"
 //#include "nan.wgsl"
 //#include "batch_norm_moments.wgsl"

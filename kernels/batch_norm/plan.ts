@@ -48,9 +48,9 @@ export const TILES: Readonly<Record<"software" | "gpu", BatchNormTile>> = {
     chunkRows: 32,
     wide: 4,
     blockRows: 64,
-    aloneRows: 256,
+    aloneRows: 4096,
     aloneLanesM: 1,
-    aloneGroups: 8,
+    aloneGroups: 2,
     merge: false,
   },
   gpu: {
@@ -88,7 +88,7 @@ export function batchNormCandidates({ software }: AdapterTraits): BatchNormTile[
   const onCpu = [TILES.software, { ...TILES.software, wide: 1 }, { ...TILES.software, blockRows: 16 }, {
     ...TILES.software,
     aloneRows: 0,
-  }];
+  }, { ...TILES.software, aloneRows: 16384 }];
   const onGpu = [
     TILES.gpu,
     { ...TILES.gpu, workgroups: 512, blockRows: 1 },
