@@ -77,17 +77,18 @@ export function finalSources(body: () => BenchOutputs): string[] {
 
 const baseName = (path: string) => path.replace(/^.*[\\/]/, "");
 
-/** A shader's file, and what an op adds to its name: `, 4 at a time`. */
-function nameParts({ file }: ShaderFile): [name: string, addition: string] {
-  const comma = file.indexOf(",");
-  return comma < 0 ? [baseName(file), ""] : [baseName(file.slice(0, comma)), file.slice(comma)];
+/** A shader's file, without what an op adds to its name: `, 4 at a time`. */
+export function fileOf({ file }: ShaderFile): string {
+  return file.split(",", 1)[0];
 }
 
 /** The shader with the edit in it: its own file or one that it includes, by the file's name. */
 export function editShader(shader: ShaderFile, { path, source }: Edit): ShaderFile | undefined {
   const name = baseName(path);
-  const [own, addition] = nameParts(shader);
-  if (own === name) return { ...shader, file: `${path} (edited)${addition}`, source };
+  const own = fileOf(shader);
+  if (baseName(own) === name) {
+    return { ...shader, file: `${path} (edited)${shader.file.slice(own.length)}`, source };
+  }
   if (shader.includes?.[name] === undefined) return undefined;
   return { ...shader, file: `${shader.file} with ${path}`, includes: { ...shader.includes, [name]: source } };
 }

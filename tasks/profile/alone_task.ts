@@ -13,6 +13,7 @@ import {
   dispatchesOf,
   type Edit,
   editShader,
+  fileOf,
   finalSources,
   race,
   requireRight,
@@ -183,7 +184,7 @@ async function raceEdit(
       const run = one.setup();
       const names = select(one, wanted).flatMap(({ variant }) => dispatchesOf(() => run.run(variant)));
       run.dispose();
-      return names.map(({ shader }) => shader.file);
+      return names.map(({ shader }) => fileOf(shader));
     });
     throw new UserError(
       `Cannot time ${edit.path}: ${kernel} runs no file of that name; expected a copy of ${
