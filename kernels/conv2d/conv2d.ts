@@ -6,6 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
+import { mostOperandBytes } from "../runtime/textures.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import { type Conv2dGeometry, divideImages } from "./conv2d_geometry.ts";
@@ -44,7 +45,7 @@ function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOpt
   const shipped = () => defaultVariant(pass, geometry, currentTraits());
   return {
     variant: options.variant ?? variantFor(CONV2D_OPS[pass], sizesOf(geometry), shipped),
-    parts: divideImages(geometry, options.bindingBytes ?? device.limits.maxStorageBufferBindingSize),
+    parts: divideImages(geometry, options.bindingBytes ?? mostOperandBytes(device)),
   };
 }
 

@@ -10,6 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, release } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
+import { mostOperandBytes } from "../runtime/textures.ts";
 import {
   type DirectionWeights,
   gruLayerBackwardInput,
@@ -170,7 +171,7 @@ function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: n
 
 /** Clips whose largest tensor still fits a binding. */
 function bindableClips(x: tf.Tensor3D, hidden: number, directions: number): number {
-  const limit = backendInternals().device.limits.maxStorageBufferBindingSize;
+  const limit = mostOperandBytes(backendInternals().device);
   const [, frames, depth] = x.shape;
   const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
   if (bytes > limit) {

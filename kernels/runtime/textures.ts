@@ -59,10 +59,30 @@ export function textureBindings(code: string): readonly TextureBinding[] {
     });
 }
 
+/** Bytes that a texture holds. */
+function textureBytes({ maxTextureDimension2D }: GPUSupportedLimits): number {
+  return ROW * maxTextureDimension2D;
+}
+
+/**
+ * Bytes of the largest operand that every shader takes.
+ *
+ * @param textures marked bindings are textures
+ */
+export function operandBytes(limits: GPUSupportedLimits, textures: boolean): number {
+  const { maxStorageBufferBindingSize, maxBufferSize } = limits;
+  return Math.min(maxStorageBufferBindingSize, maxBufferSize, textures ? textureBytes(limits) : Infinity);
+}
+
+/** The same of this device. */
+export function mostOperandBytes(device: GPUDevice): number {
+  return operandBytes(device.limits, readsTextures(device));
+}
+
 /** @throws {RangeError} for an operand that is too large, naming the shader */
 export function requireTexture(file: string, operand: Bound, limits: GPUSupportedLimits): void {
   const bytes = boundBytes(operand);
-  const most = ROW * limits.maxTextureDimension2D;
+  const most = textureBytes(limits);
   if (bytes <= most) return;
   throw new RangeError(
     `Cannot run ${file}: a tensor of shape [${operand.tensor.shape}] takes ${bytes} bytes; expected at most the ${most} of ` +

@@ -19,6 +19,7 @@ import {
   valuesChange,
 } from "../runtime/program.ts";
 import { emptyTensor, sharesBuffer } from "../runtime/tensors.ts";
+import { mostOperandBytes } from "../runtime/textures.ts";
 import { LaunchValue } from "../runtime/uniforms.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { GradientPlaces, Places } from "./places.ts";
@@ -282,10 +283,9 @@ export class MomentumSgd {
 }
 
 function layOutParameters(parameters: readonly SgdParameter[], tile: SgdTile): Layout {
-  const { limits } = backendInternals().device;
-  const block = Math.max(4 * tile.block, limits.minStorageBufferOffsetAlignment / BYTES);
-  const bytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const capacity = block * Math.floor((tile.capacity ?? bytes / BYTES) / block);
+  const { device } = backendInternals();
+  const block = Math.max(4 * tile.block, device.limits.minStorageBufferOffsetAlignment / BYTES);
+  const capacity = block * Math.floor((tile.capacity ?? mostOperandBytes(device) / BYTES) / block);
   const sizes = parameters.map(({ shape }) => sizeOf(shape));
   sizes.forEach((size, i) => {
     if (size <= capacity) return;

@@ -12,7 +12,7 @@ import {
   withPoisonedOutputs,
 } from "../../../kernels/runtime/program.ts";
 import { writeTensor } from "../../../kernels/runtime/tensors.ts";
-import { requireTexture, textureBindings } from "../../../kernels/runtime/textures.ts";
+import { operandBytes, requireTexture, textureBindings } from "../../../kernels/runtime/textures.ts";
 import { startTiming } from "../../../kernels/runtime/timing.ts";
 import { LaunchValue } from "../../../kernels/runtime/uniforms.ts";
 import inPlaceSource from "./shaders/textures_in_place.wgsl" with { type: "text" };
@@ -188,6 +188,20 @@ Deno.test("what a texture cannot hold is refused, naming the shader", () => {
     RangeError,
     "Cannot run op/op.wgsl: a tensor of shape [16385] takes 65540 bytes; expected at most the 65536 of a texture",
   );
+});
+
+Deno.test("the largest operand is what is bound at once, or what a texture holds", () => {
+  const limits = {
+    maxStorageBufferBindingSize: 2 ** 30,
+    maxBufferSize: 2 ** 31,
+    maxTextureDimension2D: 8192,
+  };
+  assertEquals(operandBytes(limits as GPUSupportedLimits, false), 2 ** 30);
+  assertEquals(operandBytes(limits as GPUSupportedLimits, true), 2 ** 27);
+  const small = { ...limits, maxBufferSize: 2 ** 20 };
+  for (const textures of [false, true]) {
+    assertEquals(operandBytes(small as GPUSupportedLimits, textures), 2 ** 20);
+  }
 });
 
 Deno.test("the bindings that are textures, and what a texel is", () => {
