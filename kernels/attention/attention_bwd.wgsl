@@ -6,8 +6,10 @@
 // summed up in their buffer. Grid: x, y = (clip, head, row tile) / 8, z = queries, keys. No workgroup memory, no barrier,
 // no early return.
 //
-// Measured on lavapipe 22.3.6, two cores, T 128, S 64: 8x8 1, 4x8 0.8, 4x16 0.8, 4x4 0.7, 4x2 0.5. Dead end: the gradients
-// in registers (0.9, ten times as long to compile), the same with a dynamic index (minutes to compile).
+// Measured on lavapipe 22.3.6, two cores without AVX-512, T 512, S 24, ms: 4x8 83 to 92, 4x16 55, 4x32 42 (5 s more to
+// compile), 2x16 62, 3x16 59, 1x64 61; T 128, S 64: 4x8 320, 4x16 194 to 215, 2x16 254: what is summed up in the buffer costs
+// most. Dead end, from buffers: the gradients in registers (0.9 of the speed, ten times as long to compile), the same with a
+// dynamic index (minutes to compile).
 const ROWS = 4u;
 const OTHERS = 2u;
 const MASKED = false;

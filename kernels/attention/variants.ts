@@ -102,7 +102,7 @@ export function forwardCandidates(frames: number, software: boolean): ForwardVar
  */
 export function backwardCandidates(frames: number, software: boolean): BackwardVariant[] {
   const short: BackwardVariant[] = frames <= MAX_SHORT ? [{ kind: "short", frames }] : [];
-  const tiles = [[4, 8], [4, 4], [2, 4]];
+  const tiles = [[4, 16], [4, 8], [2, 16]];
   const registers = tiles.map(([rows, others]): BackwardVariant => ({ kind: "registers", rows, others }));
   const workgroup = workgroupVariants(frames);
   return software ? [...short, ...registers, ...workgroup] : [...workgroup, ...short, ...registers];
