@@ -85,10 +85,13 @@ export function sizesOf(shape: readonly number[]): Record<string, number> {
 
 /** The tiles that are worth timing, the default first. */
 export function batchNormCandidates({ software }: AdapterTraits): BatchNormTile[] {
-  const onCpu = [TILES.software, { ...TILES.software, wide: 1 }, { ...TILES.software, blockRows: 16 }, {
-    ...TILES.software,
-    aloneRows: 0,
-  }, { ...TILES.software, aloneRows: 16384 }];
+  const onCpu = [
+    TILES.software,
+    { ...TILES.software, wide: 1 },
+    { ...TILES.software, blockRows: 16 },
+    { ...TILES.software, aloneRows: 0 },
+    { ...TILES.software, aloneRows: 16384 },
+  ];
   const onGpu = [
     TILES.gpu,
     { ...TILES.gpu, workgroups: 512, blockRows: 1 },

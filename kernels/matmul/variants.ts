@@ -10,7 +10,7 @@ import { operandsOf, type SubgroupVariant } from "./subgroup.ts";
 import { PLAIN_GROUP, PLAIN_TILE, type WorkgroupVariant } from "./workgroup.ts";
 import { rankVariants } from "./workgroup_time.ts";
 
-/** How a product is computed; `plain` needs nothing and is slow. */
+/** How a product is computed; `plain` takes any sizes as they are, and is slow but for few k. */
 export type MatmulVariant = { readonly kind: "plain" } | SubgroupVariant | WorkgroupVariant;
 
 /** Lanes of the subgroup variants at most: a CPU's vector of floats. */

@@ -16,7 +16,6 @@ import workgroupSource from "./matmul_workgroup.wgsl" with { type: "text" };
 import { layOut, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 
-const includes = ACTIVATION_INCLUDES;
 /** For the `includes` of a shader that multiplies tiles of workgroup memory. */
 export const PAIRED_INCLUDES: Readonly<Record<string, string>> = { "paired.wgsl": pairedSource };
 /** For any shape, one dispatch; by the columns of y. */
@@ -32,7 +31,11 @@ export const WORKGROUP = elementShader({
   includes: { ...STORE_INCLUDES, ...PAIRED_INCLUDES },
 });
 /** Adds the parts of K. */
-export const SUM: ShaderFile = { file: "matmul/matmul_sum.wgsl", source: sumSource, includes };
+export const SUM: ShaderFile = {
+  file: "matmul/matmul_sum.wgsl",
+  source: sumSource,
+  includes: ACTIVATION_INCLUDES,
+};
 
 /** What WebGPU guarantees a grid in one direction. */
 const MAX_GRID = 65535;
@@ -86,7 +89,7 @@ export function runPlain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilo
   for (const [first, count] of slices(batches)) {
     [y] = run({
       shader: PLAIN.forRow(columns).shader,
-      constants: epilogueConstants(epilogue),
+      constants: { ...epilogueConstants(epilogue), TILE_M: PLAIN_TILE },
       inputs: [a, b, epilogue.bias ?? b, epilogue.slopes ?? b],
       outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
       uniforms: { ...stridesOf(shape), first_batch: first, alpha: epilogueAlpha(epilogue) },

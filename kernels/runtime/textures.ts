@@ -54,8 +54,8 @@ export function textureBindings(code: string): readonly TextureBinding[] {
   return all.filter(({ format }) => format !== undefined)
     .sort((a, b) => a.binding - b.binding)
     .map(({ binding, name, format }) => {
-      const buffer = name.endsWith(BEFORE) && all.find((other) => name === other.name + BEFORE);
-      return { binding, operand: buffer ? buffer.binding : binding, format: format as TextureFormat };
+      const buffer = all.find((other) => name === other.name + BEFORE);
+      return { binding, operand: buffer?.binding ?? binding, format: format as TextureFormat };
     });
 }
 
