@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { RandomStream } from "../data/random.ts";
+import { sizeOf } from "../kernels/runtime/shapes.ts";
 import { type HostTensor, hostTensor, type TensorLike, toFloat32 } from "./weights/tensor.ts";
 
 /**
@@ -23,7 +24,7 @@ interface Parameter {
 
 /** All values equal. */
 export function constant(value: number): Initializer {
-  return (shape) => new Float32Array(elements(shape)).fill(value);
+  return (shape) => new Float32Array(sizeOf(shape)).fill(value);
 }
 
 /** Kaiming's normal with fan-out and ReLU gain, for [R, S, C, K]: deviation sqrt(2 / (R S K)). */
@@ -38,23 +39,18 @@ export const kaimingFanOut: Initializer = (shape, random) => {
  * has no normalisation.
  */
 export const kaimingFanIn: Initializer = (shape, random) => {
-  const fanIn = elements(shape.slice(0, -1));
+  const fanIn = sizeOf(shape.slice(0, -1));
   return normal(Math.sqrt(2 / fanIn))(shape, random);
 };
 
 /** Uniform in [-bound, bound]; PyTorch's Linear uses 1 / sqrt(in), its GRU 1 / sqrt(hidden). */
 export function uniform(bound: number): Initializer {
-  return (shape, random) =>
-    Float32Array.from({ length: elements(shape) }, () => random.uniform(-bound, bound));
+  return (shape, random) => Float32Array.from({ length: sizeOf(shape) }, () => random.uniform(-bound, bound));
 }
 
 /** Normal with the given deviation. */
 export function normal(deviation: number): Initializer {
-  return (shape, random) => Float32Array.from({ length: elements(shape) }, () => random.normal(0, deviation));
-}
-
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+  return (shape, random) => Float32Array.from({ length: sizeOf(shape) }, () => random.normal(0, deviation));
 }
 
 /** The axes that take a tensor of this kind from memory to its file layout. */

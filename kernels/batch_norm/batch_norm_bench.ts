@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, type BenchRun, randomTensor } from "../runtime/bench.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { batchNorm } from "./batch_norm.ts";
 import { type BatchNormCase, RESNET50_CASES, toleranceOf } from "./batch_norm_cases.ts";
 
@@ -71,7 +72,7 @@ const PAPER: readonly BatchNormCase[] = [
 ];
 
 function benchOf(test: BatchNormCase, large: boolean): BenchCase {
-  const elements = test.shape.reduce((product, n) => product * n, 1);
+  const elements = sizeOf(test.shape);
   return {
     op: "batch_norm",
     name: test.name,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { rowsOf } from "../runtime/shapes.ts";
 
 /** A named shape, settings, and what x is drawn from. */
 export interface BatchNormCase {
@@ -67,6 +68,5 @@ export const RESNET50_CASES: readonly BatchNormCase[] = [
  * and so is off by up to 2^-24 of itself where the deviation is what counts.
  */
 export function toleranceOf({ shape, mean, deviation }: BatchNormCase): number {
-  const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
-  return 2e-5 + 2e-7 * Math.sqrt(rows) + 2 ** -22 * Math.abs(mean) / deviation;
+  return 2e-5 + 2e-7 * Math.sqrt(rowsOf(shape)) + 2 ** -22 * Math.abs(mean) / deviation;
 }

@@ -6,6 +6,7 @@
 import type { AdapterTraits } from "../runtime/device.ts";
 import { elementShader } from "../runtime/elements.ts";
 import { currentTraits } from "../runtime/program.ts";
+import { rowsOf } from "../runtime/shapes.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import columnsSource from "./batch_norm_columns.wgsl" with { type: "text" };
@@ -80,7 +81,7 @@ export const BATCH_NORM_OP = "batch_norm";
 /** The sizes of [.., C] on which the choice depends: rows and channels. */
 export function sizesOf(shape: readonly number[]): Record<string, number> {
   const C = shape[shape.length - 1];
-  return { M: shape.slice(0, -1).reduce((product, n) => product * n, 1), C };
+  return { M: rowsOf(shape), C };
 }
 
 /** The tiles that are worth timing, the default first. */
@@ -142,7 +143,7 @@ export interface BatchNormPlan {
 /** Divides [.., C]; the same shape and tile always give the same division, so the same bits. */
 export function planBatchNorm(shape: readonly number[], tile: BatchNormTile): BatchNormPlan {
   const size = shape[shape.length - 1];
-  const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
+  const rows = rowsOf(shape);
   const channels = size % 4 === 0 ? size / 4 : size;
   // Where no two invocations share rows, those of a workgroup need not share a chunk either.
   const flat = tile.lanesC >= tile.lanes;

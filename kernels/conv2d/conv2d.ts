@@ -6,6 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
 import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { mostOperandBytes } from "../runtime/textures.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { Constants } from "../runtime/wgsl.ts";
@@ -312,7 +313,7 @@ const SUM_TILES = [[32, 16, 16], [8, 32, 4], [0, 64, 1]] as const;
 
 /** parts [P, ..shape] -> their sum, in order; the parts are given back. */
 function sumParts(parts: TensorInfo, shape: number[]): TensorInfo {
-  const length = shape.reduce((product, size) => product * size, 1) / 4;
+  const length = sizeOf(shape) / 4;
   const [, GROUP, LANES] = SUM_TILES.find(([least]) => parts.shape[0] >= least)!;
   const [sum] = run({
     shader: SUM_PARTS,

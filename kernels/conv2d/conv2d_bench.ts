@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { toleranceOf } from "./conv2d_cases.ts";
 
 /** A square convolution: images, side of the image, channels in and out, side of the filter. */
@@ -126,14 +127,13 @@ export function problemOf(direction: Direction, layer: Layer) {
 
 function benchOf(direction: Direction, layer: Layer, scale: Scale): BenchCase {
   const { shapes, tolerance, setup } = problemOf(direction, layer);
-  const elements = (shape: number[]) => shape.reduce((product, n) => product * n, 1);
   const paper = scale === PAPER_SCALE;
   return {
     op: `conv2d_${direction}`,
     name: `${paper ? "paper " : ""}resnet50 ${layer.name}`,
     large: paper,
     flops: layerFlops(layer),
-    bytes: 4 * (elements(shapes.x) + elements(shapes.filter) + elements(shapes.dy)),
+    bytes: 4 * (sizeOf(shapes.x) + sizeOf(shapes.filter) + sizeOf(shapes.dy)),
     setup() {
       const { run, dispose } = setup();
       return { ours: run, stock: run, tolerance, dispose };

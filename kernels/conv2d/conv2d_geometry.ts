@@ -97,8 +97,8 @@ export interface ImageRange {
 const BINDING_ALIGNMENT = 256;
 
 /**
- * Divides the images so that the parts of x and of y can be bound: an adapter binds at most `limit` bytes of a
- * buffer (128 MiB on lavapipe).
+ * Divides the images so that the parts of x and of y are operands that the adapter takes, at most `limit` bytes each
+ * (128 MiB on lavapipe).
  *
  * @throws {RangeError} if one image, or the few that begin at a multiple of 256 bytes, are too large
  */
@@ -117,7 +117,7 @@ export function divideImages(g: Conv2dGeometry, limit: number): ImageRange[] {
       `Cannot run conv2d: ${aligned} images of x and y take ${
         aligned * Math.max(bytesX, bytesY)
       } bytes; expected at ` +
-        `most the ${limit} bytes that this adapter binds at once`,
+        `most the ${limit} of an operand on this adapter`,
     );
   }
   return Array.from({ length: Math.ceil(g.images / images) }, (_, i) => ({

@@ -5,6 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { foldWorkgroups, release, run } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import cutSource from "./cut_channels.wgsl" with { type: "text" };
 import padSource from "./pad_channels.wgsl" with { type: "text" };
@@ -24,7 +25,7 @@ function channelsOf(shape: readonly number[]): number {
 /** x, without or with padding, of which C channels count. One dispatch. */
 function copyChannels(shader: ShaderFile, x: TensorInfo, channels: number, outChannels: number): TensorInfo {
   const outer = x.shape.slice(0, -1);
-  const rows = outer.reduce((product, size) => product * size, 1);
+  const rows = sizeOf(outer);
   const groups = Math.ceil(channels / 4);
   const [y] = run({
     shader,
@@ -41,7 +42,7 @@ function padded(x: TensorInfo): TensorInfo {
   const channels = channelsOf(x.shape);
   if (channels % 4 === 0) return x;
   const outer = x.shape.slice(0, -1);
-  const rows = outer.reduce((product, size) => product * size, 1);
+  const rows = sizeOf(outer);
   if (channels !== 3 || rows % 4 !== 0) return copyChannels(PAD, x, channels, 4 * Math.ceil(channels / 4));
   const [y] = run({
     shader: PAD_RGB,

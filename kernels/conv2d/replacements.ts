@@ -7,6 +7,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import { isActivation } from "../matmul/activation.ts";
 import { backendInternals, release, reshapeInfo } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, Replacement } from "../runtime/registry.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";
 import {
   type Conv2dAttributes,
@@ -33,7 +34,7 @@ function takenGeometry(
 /** A sum over nothing; tfjs's own kernels fail on tensors without elements, on this backend. */
 function zeros(shape: number[]): TensorInfo {
   const sizes = shape.map((size) => Math.max(0, size));
-  const values = new Float32Array(sizes.reduce((product, size) => product * size, 1));
+  const values = new Float32Array(sizeOf(sizes));
   return backendInternals().makeTensorInfo(sizes, "float32", values);
 }
 

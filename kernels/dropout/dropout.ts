@@ -12,6 +12,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { type LaunchValue, numberOf } from "../runtime/uniforms.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import quadSource from "./dropout.wgsl" with { type: "text" };
@@ -78,7 +79,7 @@ export function dropoutUniforms(rate: number, { seed, layer, step }: DropoutKey)
 }
 
 function forward(x: TensorInfo, rate: number, key: DropoutKey): TensorInfo {
-  const elements = x.shape.reduce((product, size) => product * size, 1);
+  const elements = sizeOf(x.shape);
   const quads = elements % 4 === 0;
   const count = quads ? elements / 4 : elements;
   const workgroups = foldWorkgroups(Math.ceil(count / GROUP));

@@ -169,14 +169,14 @@ function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: n
   };
 }
 
-/** Clips whose largest tensor still fits a binding. */
+/** Clips whose largest tensor is still an operand that the adapter takes. */
 function bindableClips(x: tf.Tensor3D, hidden: number, directions: number): number {
   const limit = mostOperandBytes(backendInternals().device);
   const [, frames, depth] = x.shape;
   const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
   if (bytes > limit) {
     throw new RangeError(
-      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most ${limit}, what the adapter binds`,
+      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most the ${limit} of an operand on this adapter`,
     );
   }
   return Math.floor(limit / bytes);

@@ -9,6 +9,7 @@ import { elementShader } from "../runtime/elements.ts";
 import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import { chooseRowTile, MAX_ITERATIONS, ROWS_INCLUDE, type RowTile } from "../runtime/rows.ts";
+import { rowsOf } from "../runtime/shapes.ts";
 import backwardSource from "./layer_norm_bwd.wgsl" with { type: "text" };
 import sumsSource from "./layer_norm_bwd_sums.wgsl" with { type: "text" };
 import forwardSource from "./layer_norm_fwd.wgsl" with { type: "text" };
@@ -40,8 +41,7 @@ function chooseTile(rows: number, columns: number): LayerNormTile {
 function divide({ shape }: TensorInfo, elements: ReturnType<typeof elementShader>) {
   const size = shape[shape.length - 1];
   const { shader, width } = elements.forRow(size);
-  const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
-  return { shader, rows, columns: size / width, size };
+  return { shader, rows: rowsOf(shape), columns: size / width, size };
 }
 
 /**

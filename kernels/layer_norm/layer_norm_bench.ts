@@ -6,6 +6,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { LAYER_NORM_CASES } from "./layer_norm_cases.ts";
 
@@ -20,7 +21,7 @@ function graph(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.Tensor {
 
 function benchOf(name: string, shape: number[], against: "layer" | "graph"): BenchCase {
   const size = shape[shape.length - 1];
-  const elements = shape.reduce((product, n) => product * n, 1);
+  const elements = sizeOf(shape);
   return {
     op: "layer_norm",
     name: `${name} [${shape}], against ${against === "layer" ? "tf.layers" : "plain ops"}`,

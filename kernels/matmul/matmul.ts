@@ -5,6 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { currentTraits } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { type MatmulShape, matmulShape } from "./shape.ts";
@@ -24,10 +25,6 @@ export interface MatmulOptions extends Epilogue {
   readonly variant?: MatmulVariant;
 }
 
-function sizeOf({ shape }: TensorInfo): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
 function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, options: MatmulOptions): void {
   const { bias, slopes, addTo, activation = "linear" } = options;
   for (const [name, tensor] of Object.entries({ a, b, bias, slopes, addTo })) {
@@ -36,7 +33,7 @@ function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, optio
     }
   }
   for (const [name, tensor] of Object.entries({ bias, slopes })) {
-    if (tensor !== undefined && sizeOf(tensor) !== shape.columns) {
+    if (tensor !== undefined && sizeOf(tensor.shape) !== shape.columns) {
       throw new RangeError(
         `Cannot run matmul: ${name} has shape [${tensor.shape.join(", ")}]; expected [${shape.columns}]`,
       );
@@ -52,7 +49,7 @@ function requireOperands(a: TensorInfo, b: TensorInfo, shape: MatmulShape, optio
     throw new RangeError(`Cannot run matmul: activation ${activation} with addTo; expected one of the two`);
   }
   const { batches, rows, columns } = shape;
-  if (sizeOf(addTo) !== batches * rows * columns || addTo.shape.at(-1) !== columns) {
+  if (sizeOf(addTo.shape) !== batches * rows * columns || addTo.shape.at(-1) !== columns) {
     throw new RangeError(
       `Cannot run matmul: addTo has shape [${addTo.shape.join(", ")}]; expected [${
         shape.outShape.join(", ")

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { sizeOf } from "../runtime/shapes.ts";
 
 /** y [batches, M, N] = a [batches, M, K] b [batches, K, N]. */
 export interface MatmulShape {
@@ -24,10 +25,6 @@ export interface MatmulShape {
   readonly transposeB: boolean;
 }
 
-function product(sizes: readonly number[]): number {
-  return sizes.reduce((all, size) => all * size, 1);
-}
-
 /** Batch dimensions without the ones in front. */
 function trimmed(sizes: readonly number[]): readonly number[] {
   const first = sizes.findIndex((size) => size !== 1);
@@ -40,7 +37,7 @@ function isTail(of: readonly number[], sizes: readonly number[]): boolean {
 
 /** True if the operand with fewer batches repeats along leading batch dimensions of the other. */
 export function batchesRepeat(a: readonly number[], b: readonly number[]): boolean {
-  const [longer, shorter] = product(a) >= product(b) ? [a, b] : [b, a];
+  const [longer, shorter] = sizeOf(a) >= sizeOf(b) ? [a, b] : [b, a];
   return isTail(longer, trimmed(shorter));
 }
 
@@ -74,18 +71,18 @@ export function matmulShape(
   const aBatch = a.slice(0, -2);
   const bBatch = b.slice(0, -2);
   if (!batchesRepeat(aBatch, bBatch)) refuse("equal batch dimensions, or leading ones to repeat");
-  const longer = product(aBatch) >= product(bBatch) ? aBatch : bBatch;
+  const longer = sizeOf(aBatch) >= sizeOf(bBatch) ? aBatch : bBatch;
   const ones = Math.max(a.length, b.length) - 2 - longer.length;
   const rows = transposeA ? aSecond : aFirst;
   const columns = transposeB ? bFirst : bSecond;
   // Batches that share b are more rows of one product.
-  const folded = product(bBatch) === 1 && !transposeA;
+  const folded = sizeOf(bBatch) === 1 && !transposeA;
   return {
     outShape: [...new Array<number>(Math.max(0, ones)).fill(1), ...longer, rows, columns],
-    batches: folded ? 1 : product(longer),
-    batchesA: folded ? 1 : product(aBatch),
-    batchesB: product(bBatch),
-    rows: folded ? product(longer) * rows : rows,
+    batches: folded ? 1 : sizeOf(longer),
+    batchesA: folded ? 1 : sizeOf(aBatch),
+    batchesB: sizeOf(bBatch),
+    rows: folded ? sizeOf(longer) * rows : rows,
     columns,
     inner,
     transposeA,

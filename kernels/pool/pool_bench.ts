@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { globalAveragePool } from "./global_average_pool.ts";
 import { maxPool, maxPoolGeometry } from "./max_pool.ts";
 import {
@@ -23,17 +24,13 @@ function inputs(xShape: Shape, dyShape: readonly number[]) {
   return { x: randomTensor<tf.Rank.R4>([...xShape]), dy: randomTensor([...dyShape]) };
 }
 
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
-}
-
 function maxPoolBench({ name, shape, options }: MaxPoolCase): BenchCase {
   const { output, size, strides } = maxPoolGeometry(shape, options);
   const dyShape = [shape[0], ...output, shape[3]];
   return {
     op: "max_pool",
     name,
-    bytes: 4 * (2 * elements(shape) + 2 * elements(dyShape)), // x, y; dy, dx
+    bytes: 4 * (2 * sizeOf(shape) + 2 * sizeOf(dyShape)), // x, y; dy, dx
     setup() {
       const { x, dy } = inputs(shape, dyShape);
       const missing = [0, 1].map((axis) => (output[axis] - 1) * strides[axis] + size[axis] - shape[1 + axis]);
@@ -60,7 +57,7 @@ function averageBench({ name, shape }: GlobalAveragePoolCase): BenchCase {
   return {
     op: "global_average_pool",
     name,
-    bytes: 4 * (2 * elements(shape) + 2 * elements(dyShape)), // x, y; dy, dx
+    bytes: 4 * (2 * sizeOf(shape) + 2 * sizeOf(dyShape)), // x, y; dy, dx
     setup() {
       const { x, dy } = inputs(shape, dyShape);
       const both = (f: (input: tf.Tensor4D) => tf.Tensor) => () => {

@@ -9,6 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { foldWorkgroups, release, run } from "./program.ts";
 import randomSource from "./random.wgsl" with { type: "text" };
+import { sizeOf } from "./shapes.ts";
 import type { ShaderFile } from "./wgsl.ts";
 
 /** What a run returns: freed by the harness after it has been compared. */
@@ -62,7 +63,7 @@ const MANY = 1 << 20;
 
 /** A float32 tensor of fresh random values, uniform in [-1, 1). */
 export function randomTensor<R extends tf.Rank = tf.Rank>(shape: number[]): tf.Tensor<R> {
-  const count = shape.reduce((product, n) => product * n, 1);
+  const count = sizeOf(shape);
   if (count <= MANY) {
     const values = Float32Array.from({ length: count }, () => 2 * Math.random() - 1);
     return tf.tensor(values, shape as tf.ShapeMap[R]);

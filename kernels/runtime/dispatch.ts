@@ -4,6 +4,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { sizeOf } from "./shapes.ts";
 import type { UniformValue } from "./uniforms.ts";
 import type { Constants, ShaderFile } from "./wgsl.ts";
 
@@ -38,9 +39,6 @@ export interface Dispatch {
   /** floating-point operations, for profiles */
   readonly flops?: number;
 }
-
-/** Elements of a tensor of this shape. */
-export const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
 /** What a shader binds: the bytes of a tensor from `offset` on, all that follow unless it says how many. */
 export interface Bound {

@@ -8,8 +8,8 @@ import f32Source from "./elements_f32.wgsl" with { type: "text" };
 import vec4Source from "./elements_vec4.wgsl" with { type: "text" };
 import nanSource from "./nan.wgsl" with { type: "text" };
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { sizeOf } from "./dispatch.ts";
 import { foldWorkgroups, run } from "./program.ts";
+import { sizeOf } from "./shapes.ts";
 import type { ShaderFile } from "./wgsl.ts";
 
 /** A shader by how many values it takes at a time. */

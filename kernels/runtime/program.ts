@@ -14,7 +14,7 @@ import { bindGroup, type BoundResource, newBindGroup } from "./bind_groups.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { debug, dispatchText } from "./debug.ts";
 import { type AdapterTraits, adapterTraits } from "./device.ts";
-import { boundOf, type Dispatch, inputOf, requireDispatch, sizeOf, type UniformValue } from "./dispatch.ts";
+import { boundOf, type Dispatch, inputOf, requireDispatch, type UniformValue } from "./dispatch.ts";
 import { type CommandHook, type ComputePass, hookedEncoder } from "./hook.ts";
 import intToFloatSource from "./int_to_float.wgsl" with { type: "text" };
 import { compile } from "./pipeline.ts";
@@ -24,6 +24,7 @@ import { packUniforms } from "./uniforms.ts";
 import { type BufferPart, bytesOf, copyBytes, isPart, moveOut, partOf, type Resource } from "./views.ts";
 
 export type { Dispatch, Input, Output, UniformValue } from "./dispatch.ts";
+import { sizeOf } from "./shapes.ts";
 
 /** The private members of tfjs's WebGPUBackend 4.22 that are used; a test asserts that each is there. */
 export interface BackendInternals {

@@ -10,6 +10,7 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import { awaken } from "./awake.ts";
 import { backendInternals, type Dispatch, hookCommands, submit } from "./program.ts";
 import { currentScope, type Scope } from "./scope.ts";
+import { sizeOf } from "./shapes.ts";
 import type { Constants } from "./wgsl.ts";
 
 /** One dispatch or copy on the device. */
@@ -171,20 +172,20 @@ function describe(name: string, dispatch: Dispatch | undefined): Description {
   // By tensor: what a shader does not use is bound to another one's buffer.
   const read = new Map<object, number>();
   for (const input of inputs) {
-    const { tensor, size = sizeOf(tensor) } = "tensor" in input ? input : { tensor: input };
+    const { tensor, size = bytesOf(tensor) } = "tensor" in input ? input : { tensor: input };
     read.set(tensor.dataId, Math.max(size, read.get(tensor.dataId) ?? 0));
   }
   const bytes = [
     ...read.values(),
-    ...outputs.map(({ size }, i) => size ?? sizeOf(infos[i])),
+    ...outputs.map(({ size }, i) => size ?? bytesOf(infos[i])),
   ].reduce((sum, size) => sum + size, 0);
   const shapes = infos.map(({ shape }) => shape);
   return { kind: "ours", name, shapes, variant: constants, flops, bytes, workgroups };
 }
 
 /** All of tfjs's types that a shader sees have 4 bytes. */
-function sizeOf({ shape }: Pick<TensorInfo, "shape">): number {
-  return shape.reduce((product, size) => product * size, 4);
+function bytesOf({ shape }: Pick<TensorInfo, "shape">): number {
+  return 4 * sizeOf(shape);
 }
 
 async function readTimestamps(

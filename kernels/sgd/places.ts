@@ -5,6 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { backendInternals, withPlacer } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { copyTensors } from "../runtime/tensors.ts";
 import { type BufferPart, bytesOf, liesIn, moveIn, moveOut } from "../runtime/views.ts";
 
@@ -111,7 +112,7 @@ export class GradientPlaces {
   }
 
   #fits(i: number, { shape }: TensorInfo): boolean {
-    return 4 * shape.reduce((product, n) => product * n, 1) === this.#places.sizeOf(i);
+    return 4 * sizeOf(shape) === this.#places.sizeOf(i);
   }
 
   /** Copies the gradients that are not in their places, and remembers which tensors they all were. */

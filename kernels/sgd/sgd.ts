@@ -18,6 +18,7 @@ import {
   submit,
   valuesChange,
 } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { emptyTensor, sharesBuffer } from "../runtime/tensors.ts";
 import { mostOperandBytes } from "../runtime/textures.ts";
 import { LaunchValue } from "../runtime/uniforms.ts";
@@ -41,7 +42,7 @@ export interface SgdTile {
   readonly normLanes: number;
   /** chunks that the norm of a buffer is summed in, a multiple of 4 */
   readonly chunks: number;
-  /** most values of a buffer; what the device binds by default */
+  /** most values of a buffer; those of the largest operand by default */
   readonly capacity?: number;
 }
 
@@ -75,10 +76,6 @@ interface Buffers {
 }
 
 const BYTES = 4; // of a float32
-
-function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
-}
 
 /** The velocities of some tensors, and their updates. */
 export class MomentumSgd {
@@ -292,7 +289,7 @@ function layOutParameters(parameters: readonly SgdParameter[], tile: SgdTile): L
     throw new RangeError(
       `Cannot update by SGD: parameter ${i} takes ${BYTES * size} bytes; expected at most the ${
         BYTES * capacity
-      } that this adapter binds at once`,
+      } of an operand on this adapter`,
     );
   });
   return layOut(sizes, block, capacity);

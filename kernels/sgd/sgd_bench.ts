@@ -7,6 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, type BenchRun, randomTensor } from "../runtime/bench.ts";
 import { relu } from "../relu/relu.ts";
 import { submit } from "../runtime/program.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import { MomentumSgd } from "./sgd.ts";
 import { RESNET50_CASES, type SgdCase, TOLERANCE } from "./sgd_cases.ts";
 
@@ -54,7 +55,7 @@ function setup({ parameters, settings, rate }: SgdCase): BenchRun {
 
 /** All tensors of ResNet50, at the demo's width and at the paper's. */
 export const SGD_BENCHES: readonly BenchCase[] = RESNET50_CASES.map((test) => {
-  const count = test.parameters.reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
+  const count = test.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   // Weights and velocities are read and written, gradients read.
   return { op: "sgd", name: test.name, bytes: 4 * 5 * count, setup: () => setup(test) };
 });

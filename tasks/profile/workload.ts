@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { ACTION_UNITS, EXPRESSIONS, type Target } from "../../data/aff_wild2/types.ts";
 import type { LaunchValue } from "../../kernels/mod.ts";
+import { sizeOf } from "../../kernels/runtime/shapes.ts";
 import {
   type Architecture,
   createNetwork,
@@ -104,7 +105,7 @@ export function createWorkload({ architecture, recipe, labelSet, mode }: Workloa
   const backbone = !temporal || recipe.finetune;
   const training = mode === "train";
   const shape = inputShape(network, recipe, backbone);
-  const values = randomValues(shape.reduce((product, n) => product * n, 1));
+  const values = randomValues(sizeOf(shape));
   const accepted = backbone ? undefined : (name: string) => !isBackboneParameter(name);
   const optimizer = training ? new Sgd(network.parameters, recipe, accepted) : undefined;
   const objective = objectiveOf(labelSet, { labelSmoothing: 0, focal: 0 });
