@@ -117,7 +117,7 @@ export function divideImages(g: Conv2dGeometry, limit: number): ImageRange[] {
       `Cannot run conv2d: ${aligned} images of x and y take ${
         aligned * Math.max(bytesX, bytesY)
       } bytes; expected at ` +
-        `most the ${limit} of an operand on this adapter`,
+        `most the ${limit} bytes of an operand on this adapter`,
     );
   }
   return Array.from({ length: Math.ceil(g.images / images) }, (_, i) => ({

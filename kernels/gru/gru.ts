@@ -176,7 +176,7 @@ function bindableClips(x: tf.Tensor3D, hidden: number, directions: number): numb
   const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
   if (bytes > limit) {
     throw new RangeError(
-      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most the ${limit} of an operand on this adapter`,
+      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most the ${limit} bytes of an operand on this adapter`,
     );
   }
   return Math.floor(limit / bytes);

@@ -17,9 +17,10 @@ import type { Arena } from "./buffer_pool.ts";
 import { debug } from "./debug.ts";
 import { adapterTraits, SOFTWARE_BATCH } from "./device.ts";
 import type { TextureCopy } from "./hook.ts";
-import { backendInternals, canCapture, submit, withCapture } from "./program.ts";
+import { backendInternals, canCapture, isHooked, submit, withCapture } from "./program.ts";
 import { copyTensors, emptyTensor } from "./tensors.ts";
 import { LaunchValue } from "./uniforms.ts";
+import { type BufferPart, isPart, liesIn } from "./views.ts";
 
 /**
  * Dispatches of a submission: the device begins with the first ones while the host encodes the others. On a GPU few
@@ -49,6 +50,8 @@ interface Captured {
   readonly uniforms: ReadonlySet<GPUBuffer>;
   /** buffers of tensors that were there before, and which use of each this is */
   readonly shared: ReadonlyMap<GPUBuffer, number>;
+  /** tensors that were parts of a buffer when they were used first, and are there still */
+  readonly parts: ReadonlyMap<object, BufferPart>;
   /** tensors that are written to and outlive a launch */
   readonly written: readonly object[];
   readonly arena: Arena;
@@ -58,6 +61,7 @@ interface Captured {
 export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
   readonly #captured: Captured;
   readonly #output: T;
+  #disposed = false;
 
   constructor(captured: Captured, output: T) {
     this.#captured = captured;
@@ -69,41 +73,62 @@ export class CommandGraph<T extends tf.Tensor = tf.Tensor> {
     return this.#captured.commands.filter((command) => "group" in command).length;
   }
 
-  /** False once a tensor that it shares with the world has given up its buffer. */
+  /** False once a tensor that it shares with the world has given up its buffer or its part of one, or it is disposed. */
   get valid(): boolean {
-    const { bufferManager } = backendInternals();
-    for (const [buffer, use] of this.#captured.shared) if (bufferManager.useOf(buffer) !== use) return false;
+    if (this.#disposed) return false;
+    const internals = backendInternals();
+    const { shared, parts } = this.#captured;
+    for (const [buffer, use] of shared) if (internals.bufferManager.useOf(buffer) !== use) return false;
+    for (const [dataId, part] of parts) if (!liesIn(internals, dataId, part)) return false;
     return true;
   }
 
   /**
    * Submits the commands, with the launch values as they are now.
    *
-   * @throws {Error} if it is not valid
+   * @throws {Error} if it is not valid; while commands are hooked or captured, which would not notice
    */
   launch(): void {
+    this.#requireGraph("launch");
     if (!this.valid) {
       throw new Error("Cannot launch captured commands: a tensor that they use is gone; capture them again");
+    }
+    if (isHooked()) {
+      throw new Error(
+        "Cannot launch captured commands while others are hooked or captured: run them one by one",
+      );
     }
     submit();
     debug(2, () => `launch of ${this.dispatches} captured dispatches`);
     const { commands, varying, written } = this.#captured;
-    const { device, tensorMap } = backendInternals();
+    const internals = backendInternals();
+    const { device, tensorMap } = internals;
     for (const { buffer, pack } of varying) device.queue.writeBuffer(buffer, 0, pack());
     submitCommands(device, commands);
-    for (const id of written) if (tensorMap.has(id)) tensorMap.get(id).values = null;
+    for (const id of written) if (tensorMap.has(id)) internals.forgetValues(id);
   }
 
-  /** What the last launch has computed, or the capture; a copy, which the caller disposes. */
+  /**
+   * What the last launch has computed, or the capture; a copy, which the caller disposes.
+   *
+   * @throws {Error} if it is disposed
+   */
   output(): T {
+    this.#requireGraph("read the output of");
     const { shape, size, dtype } = this.#output;
     const copy = emptyTensor(shape, dtype);
     copyTensors([{ from: this.#output, fromOffset: 0, to: copy, toOffset: 0, size: 4 * size }]);
     return tf.engine().makeTensorFromTensorInfo(copy) as T;
   }
 
-  /** Frees its buffers, once the launches are done. */
+  #requireGraph(action: string): void {
+    if (this.#disposed) throw new Error(`Cannot ${action} captured commands: they are disposed`);
+  }
+
+  /** Frees its buffers, once the launches are done; a second call does nothing. */
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     submit();
     this.#output.dispose();
     backendInternals().bufferManager.giveUp(this.#captured.arena);
@@ -198,7 +223,8 @@ function withGroups<T>(device: GPUDevice, body: (buffersOf: Map<GPUBindGroup, GP
  * behind nothing that is new but its result.
  *
  * @param body returns one tensor
- * @throws {Error} if a tensor's values come from the host, or one that was there before is gone when the body ends; if
+ * @throws {Error} if a tensor's values come from the host, or one that was there before is gone when the body ends, or has
+ * moved to another buffer; if
  * commands are hooked or captured already, or outputs are poisoned
  */
 export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
@@ -211,6 +237,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
   const varying: VaryingUniforms[] = [];
   const uniforms = new Set<GPUBuffer>();
   const shared = new Map<GPUBuffer, number>();
+  const parts = new Map<object, BufferPart>();
   const written = new Set<object>();
   const sink = {
     uniforms(bytes: ArrayBuffer, values: Iterable<unknown>, pack: () => ArrayBuffer) {
@@ -220,6 +247,10 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
       uniforms.add(buffer);
       if ([...values].some((value) => value instanceof LaunchValue)) varying.push({ buffer, pack });
       return buffer;
+    },
+    used(id: object) {
+      const { resource } = tensorMap.get(id);
+      if (isPart(resource) && !parts.has(id)) parts.set(id, resource);
     },
     written: (id: object) => written.add(id),
   };
@@ -240,11 +271,17 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
       return withCapture(sink, (encoder) => tellingEncoder(encoder, tell), () => tf.keep(body()));
     });
     arena = bufferManager.closeArena();
-    const kept = [...written].filter((id) => tensorMap.has(id));
-    const graph = new CommandGraph({ commands, varying, uniforms, shared, written: kept, arena }, output);
+    const there = (id: object) => tensorMap.has(id);
+    const kept = {
+      parts: new Map([...parts].filter(([id]) => there(id))),
+      written: [...written].filter(there),
+    };
+    const graph = new CommandGraph({ commands, varying, uniforms, shared, ...kept, arena }, output);
     if (!graph.valid) {
       graph.dispose();
-      throw new Error("Cannot capture commands: a tensor that was there before is gone when they end");
+      throw new Error(
+        "Cannot capture commands: a tensor that was there before is gone or elsewhere when they end",
+      );
     }
     debug(1, () => `captured ${graph.dispatches} dispatches`);
     return graph;

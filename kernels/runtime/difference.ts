@@ -30,7 +30,13 @@ export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLik
     if (Number.isNaN(difference)) return Infinity;
     largest = Math.max(largest, difference);
   }
-  return largest / scale;
+  return shareOf(largest, scale);
+}
+
+/** Infinite where the expected values are: then nothing is known. */
+function shareOf(difference: number, scale: number): number {
+  const share = difference / Math.max(scale, LEAST);
+  return Number.isNaN(share) ? Infinity : share;
 }
 
 /** {@link relativeDifference} of each two tensors, which stay the caller's; infinite where one has no other. */
@@ -61,11 +67,12 @@ async function differenceOf(actual?: TensorInfo, expected?: TensorInfo): Promise
     workgroups: [workgroups],
   });
   try {
-    const values = new Float32Array(Int32Array.from(await read(partial)).buffer);
+    // Compared as bits, as the shader does: NaN's are above all, a comparison of floats would lose it.
+    const bits = Int32Array.from(await read(partial));
     const greatest = (from: number) =>
-      values.reduce((most, value, i) => i % 2 !== from || value <= most ? most : value, 0);
-    const [difference, scale] = [greatest(0), greatest(1)];
-    return Number.isNaN(difference) || Number.isNaN(scale) ? Infinity : difference / Math.max(scale, LEAST);
+      bits.reduce((most, value, i) => i % 2 === from ? Math.max(most, value) : most, 0);
+    const [difference, scale] = new Float32Array(Int32Array.of(greatest(0), greatest(1)).buffer);
+    return shareOf(difference, scale);
   } finally {
     release(partial);
   }

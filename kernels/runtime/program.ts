@@ -1,7 +1,7 @@
 /**
- * One dispatch on tfjs's own buffers and command encoder: several inputs, several outputs, uniforms by name.
- * No readback and no submit of its own. This is the one file that uses tfjs's private members; buffer_pool.ts and
- * backend.ts replace one each.
+ * One dispatch on tfjs's own buffers and command encoder: several inputs, several outputs, uniforms by name. No readback,
+ * and no submit but where tfjs makes one, after so many dispatches. This is the file that uses the backend's private
+ * members; buffer_pool.ts and backend.ts replace some, scope.ts and debug.ts wrap one each.
  *
  * A shader's bindings are, in this order: the inputs, the outputs, then the uniforms, if it has any. (What it reads from
  * textures is bound by wgsl.ts.)
@@ -35,6 +35,8 @@ export interface BackendInternals {
   };
   readonly bufferManager: BufferPool;
   uploadToGPU(id: object): void;
+  /** ours, see backend.ts */
+  forgetValues(id: object): void;
   makeTensorInfo(shape: number[], dtype: string, values?: Float32Array): TensorInfo;
   incRef(id: object): void;
   disposeData(id: object): boolean;
@@ -55,6 +57,8 @@ const BATCH_FLAG = "WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE";
 export interface CaptureSink {
   /** @returns the buffer of a dispatch's uniforms, with these bytes; `pack` makes them anew */
   uniforms(bytes: ArrayBuffer, values: Iterable<UniformValue>, pack: () => ArrayBuffer): GPUBuffer;
+  /** a command may read or write a tensor */
+  used(dataId: object): void;
   /** a tensor that was there before is written to */
   written(dataId: object): void;
 }
@@ -128,9 +132,10 @@ export function run(dispatch: Dispatch): TensorInfo[] {
   const values = dispatch.uniforms ?? {};
   const pack = () => packUniforms(dispatch.shader.file, uniforms, values);
   const bytes = pack();
-  const converted = given.map(({ tensor }) =>
-    holdsIntegers(internals, tensor) ? toFloats(tensor) : undefined
-  );
+  const updated = dispatch.outputs.flatMap((output) => "inPlace" in output ? [output.inPlace] : []);
+  for (const tensor of updated) requireFloats(`run ${dispatch.shader.file}`, tensor);
+  for (const { dataId } of [...given.map(({ tensor }) => tensor), ...updated]) internals.uploadToGPU(dataId);
+  const converted = given.map(({ tensor }) => asFloats(tensor));
   const inputs = given.map((input, i) => ({ ...input, tensor: converted[i] ?? input.tensor }));
   const outputs = dispatch.outputs.map((output): TensorInfo => {
     if ("inPlace" in output) return output.inPlace;
@@ -138,7 +143,7 @@ export function run(dispatch: Dispatch): TensorInfo[] {
     placer?.(made);
     return made;
   });
-  for (const { dataId } of [...inputs.map(({ tensor }) => tensor), ...outputs]) internals.uploadToGPU(dataId);
+  for (const { dataId } of outputs) internals.uploadToGPU(dataId);
   dispatch.outputs.forEach((output, i) => {
     // tfjs keeps the values of a tensor that was read; an update in place makes them stale.
     if ("inPlace" in output) valuesChange(outputs[i]);
@@ -178,11 +183,22 @@ export function run(dispatch: Dispatch): TensorInfo[] {
 }
 
 /** True for a float32 tensor that tfjs cast from integers: it keeps their buffer, and tfjs's kernels read it by its type. */
-function holdsIntegers(internals: BackendInternals, { dataId, dtype }: TensorInfo): boolean {
-  return dtype === "float32" && internals.tensorMap.get(dataId).dtype !== "float32";
+function holdsIntegers({ dataId, dtype }: TensorInfo): boolean {
+  return dtype === "float32" && backendInternals().tensorMap.get(dataId).dtype !== "float32";
 }
 
-function toFloats(tensor: TensorInfo): TensorInfo {
+/** @throws {TypeError} for a tensor that tfjs cast from integers: it cannot be written to as floats */
+export function requireFloats(action: string, tensor: TensorInfo): void {
+  if (!holdsIntegers(tensor)) return;
+  throw new TypeError(
+    `Cannot ${action}: a tensor of shape [${tensor.shape}] that tfjs cast from integers is written to; expected one that ` +
+      "was made of floats",
+  );
+}
+
+/** What tfjs cast from integers, as floats: a new tensor. Undefined for any other tensor. */
+export function asFloats(tensor: TensorInfo): TensorInfo | undefined {
+  if (!holdsIntegers(tensor)) return undefined;
   const count = sizeOf(tensor.shape);
   const workgroups = foldWorkgroups(Math.ceil(count / 64));
   const [floats] = run({
@@ -227,7 +243,7 @@ function poison(internals: BackendInternals, output: TensorInfo): void {
 
 /** The device writes to the tensor: what the host knows of it is of before. */
 export function valuesChange({ dataId }: TensorInfo): void {
-  backendInternals().tensorMap.get(dataId).values = null;
+  backendInternals().forgetValues(dataId);
   sink?.written(dataId);
 }
 
@@ -281,6 +297,16 @@ export function hookCommands(hook: CommandHook): () => void {
   };
 }
 
+/** True while commands are hooked or captured. */
+export function isHooked(): boolean {
+  return hooked;
+}
+
+/** True while commands are captured. */
+export function isCapturing(): boolean {
+  return sink !== undefined;
+}
+
 /** True unless commands are hooked or captured, or outputs poisoned. */
 export function canCapture(): boolean {
   return !hooked && !poisoned;
@@ -289,10 +315,11 @@ export function canCapture(): boolean {
 /**
  * Runs a body that only records, with its command encoders wrapped; see capture.ts, its one caller.
  *
+ * @param capturing is told what the commands do not tell
  * @throws {Error} if commands are hooked or captured already; if a tensor's values come from the host
  */
 export function withCapture<T>(
-  given: CaptureSink,
+  capturing: CaptureSink,
   wrap: (encoder: GPUCommandEncoder) => GPUCommandEncoder,
   body: () => T,
 ): T {
@@ -311,8 +338,9 @@ export function withCapture<T>(
       );
     }
     upload.call(internals, id);
+    capturing.used(id);
   };
-  sink = given;
+  sink = capturing;
   try {
     const value = body();
     submit();

@@ -4,7 +4,16 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { backendInternals, submit, valuesChange } from "./program.ts";
+import {
+  asFloats,
+  backendInternals,
+  isCapturing,
+  release,
+  requireFloats,
+  submit,
+  valuesChange,
+} from "./program.ts";
+import { sizeOf } from "./shapes.ts";
 import { bytesOf, copyBytes, moveOut } from "./views.ts";
 
 /** A part of one tensor that becomes a part of another; offsets and size in bytes, multiples of 4. */
@@ -16,16 +25,23 @@ export interface TensorCopy {
   readonly size: number;
 }
 
-/** Records copies between tensors, which are no dispatches. */
+/**
+ * Records copies between tensors, which are no dispatches, but for the conversion of what tfjs cast from integers.
+ *
+ * @throws {TypeError} for a target that tfjs cast from integers
+ */
 export function copyTensors(copies: readonly TensorCopy[]): void {
   const internals = backendInternals();
   for (const { from, fromOffset, to, toOffset, size } of copies) {
+    requireFloats("copy a tensor", to);
     for (const { dataId } of [from, to]) internals.uploadToGPU(dataId);
     valuesChange(to);
     const target = bytesOf(internals, to, toOffset, size);
     if (bytesOf(internals, from).buffer === target.buffer) moveOut(internals, from.dataId);
-    copyBytes(internals, bytesOf(internals, from, fromOffset, size), target);
-    for (const { dataId } of [from, to]) internals.commandQueueOwnedIds.add(dataId);
+    const floats = asFloats(from);
+    copyBytes(internals, bytesOf(internals, floats ?? from, fromOffset, size), target);
+    for (const { dataId } of [floats ?? from, to]) internals.commandQueueOwnedIds.add(dataId);
+    if (floats !== undefined) release(floats);
   }
 }
 
@@ -34,10 +50,31 @@ export function emptyTensor(shape: number[], dtype = "float32"): TensorInfo {
   return backendInternals().makeTensorInfo(shape, dtype);
 }
 
-/** Gives a tensor on the device other values, once all that was recorded before has run. */
+/**
+ * Gives a tensor on the device other values, once all that was recorded before has run.
+ *
+ * @throws {RangeError} if there are not as many as the tensor has; {TypeError} if they are of another type; {Error} while
+ * commands are captured, since a launch would not write them again
+ */
 export function writeTensor(tensor: TensorInfo, values: Float32Array | Int32Array): void {
-  submit();
   const internals = backendInternals();
+  const { dtype } = internals.tensorMap.get(tensor.dataId);
+  const fail = (given: string, wanted: string) => `Cannot write to a tensor: ${given}; expected ${wanted}`;
+  if (values.length !== sizeOf(tensor.shape)) {
+    throw new RangeError(
+      fail(
+        `it has shape [${tensor.shape}] and ${values.length} values were given`,
+        `${sizeOf(tensor.shape)}`,
+      ),
+    );
+  }
+  if ((dtype === "float32") !== values instanceof Float32Array) {
+    throw new TypeError(
+      fail(`it is ${dtype} and a ${values.constructor.name} was given`, "values of its type"),
+    );
+  }
+  if (isCapturing()) throw new Error(fail("commands are captured", "a write before each launch"));
+  submit();
   internals.uploadToGPU(tensor.dataId);
   valuesChange(tensor);
   const { buffer, offset } = bytesOf(internals, tensor);

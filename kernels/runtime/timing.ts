@@ -6,11 +6,10 @@
  *
  * @module
  */
-import type { TensorInfo } from "@tensorflow/tfjs";
 import { awaken } from "./awake.ts";
+import { boundBytes, boundOf, inputOf } from "./dispatch.ts";
 import { backendInternals, type Dispatch, hookCommands, submit } from "./program.ts";
 import { currentScope, type Scope } from "./scope.ts";
-import { sizeOf } from "./shapes.ts";
 import type { Constants } from "./wgsl.ts";
 
 /** One dispatch or copy on the device. */
@@ -168,24 +167,15 @@ type Description = Omit<Command, "allocated" | "recorded" | "scope">;
 function describe(name: string, dispatch: Dispatch | undefined): Description {
   if (dispatch === undefined) return { kind: "stock", name, shapes: [], variant: {} };
   const { inputs, outputs, constants = {}, flops, workgroups } = dispatch;
-  const infos = outputs.map((output) => "inPlace" in output ? output.inPlace : output);
-  // By tensor: what a shader does not use is bound to another one's buffer.
-  const read = new Map<object, number>();
-  for (const input of inputs) {
-    const { tensor, size = bytesOf(tensor) } = "tensor" in input ? input : { tensor: input };
-    read.set(tensor.dataId, Math.max(size, read.get(tensor.dataId) ?? 0));
-  }
-  const bytes = [
-    ...read.values(),
-    ...outputs.map(({ size }, i) => size ?? bytesOf(infos[i])),
-  ].reduce((sum, size) => sum + size, 0);
-  const shapes = infos.map(({ shape }) => shape);
+  const given = inputs.map(inputOf);
+  const written = boundOf([], outputs);
+  // Once for each part of a tensor: what a shader does not use is bound to another one's buffer.
+  const read = given.filter(({ tensor: { dataId }, offset }, i) =>
+    given.findIndex((other) => other.tensor.dataId === dataId && other.offset === offset) === i
+  );
+  const bytes = [...read, ...written].reduce((sum, bound) => sum + boundBytes(bound), 0);
+  const shapes = written.map(({ tensor }) => [...tensor.shape]);
   return { kind: "ours", name, shapes, variant: constants, flops, bytes, workgroups };
-}
-
-/** All of tfjs's types that a shader sees have 4 bytes. */
-function bytesOf({ shape }: Pick<TensorInfo, "shape">): number {
-  return 4 * sizeOf(shape);
 }
 
 async function readTimestamps(
@@ -331,11 +321,14 @@ export function countDispatches<T>(body: () => T): DispatchCounts & { readonly v
   }
 }
 
+/** Milliseconds that a difference is of at least: each wait ends up to 10 of them late. */
+const DIFFERENCE = 200;
+
 /**
  * Milliseconds of one run by the wall clock: the time of 5k runs less that of k, so that the wait for the device
- * (at least 10 ms in Deno) drops out. For adapters without timestamp queries.
+ * (at least 10 ms in Deno) drops out; k is as large as that needs. For adapters without timestamp queries.
  */
-export async function timeByDifference(body: () => void, k = 1): Promise<number> {
+export async function timeByDifference(body: () => void): Promise<number> {
   const { device } = backendInternals();
   const wall = async (times: number) => {
     submit();
@@ -346,6 +339,9 @@ export async function timeByDifference(body: () => void, k = 1): Promise<number>
     await device.queue.onSubmittedWorkDone();
     return performance.now() - start;
   };
-  const few = await wall(k);
-  return (await wall(5 * k) - few) / (4 * k);
+  for (let k = 1;; k *= 4) {
+    const few = await wall(k);
+    const difference = await wall(5 * k) - few;
+    if (difference >= DIFFERENCE) return difference / (4 * k);
+  }
 }

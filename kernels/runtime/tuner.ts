@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { type BenchOutputs, freeOutputs, outputsOf } from "./bench.ts";
 import { debug, debugging } from "./debug.ts";
 import type { AdapterRecord } from "./device.ts";
@@ -131,7 +132,7 @@ export async function tuneCase<V>(
     let running = entrants;
     for (let round = 0; round < ROUNDS; round++) {
       signal?.throwIfAborted();
-      await timeRound(run, running);
+      await timeRound(run, running, round);
       const leader = Math.min(...running.map(({ times }) => median(times)));
       running = running.filter((entrant) =>
         entrant === shipped || median(entrant.times) <= HOPELESS * leader
@@ -187,15 +188,19 @@ async function gate<V>(
   return right;
 }
 
-/** One run of each entrant, in one session. */
-async function timeRound<V>(run: TuneRun<V>, entrants: readonly Entrant<V>[]): Promise<void> {
-  const { value: marks, records } = await timeDispatches((session) =>
-    entrants.map((entrant) => {
+/** One run of each entrant, in one session; another one is first each round, behind a run that does not count. */
+async function timeRound<V>(run: TuneRun<V>, entrants: readonly Entrant<V>[], round: number): Promise<void> {
+  const first = round % entrants.length;
+  const order = [...entrants.slice(first), ...entrants.slice(0, first)];
+  const { value: marks, records } = await timeDispatches((session) => {
+    const record = ({ variant }: Entrant<V>) => freeOutputs(outputsOf(() => run.run(variant)));
+    record(order[0]); // a device that was idle takes up to 0.4 ms to wake up
+    return order.map((entrant) => {
       const from = session.count;
-      freeOutputs(outputsOf(() => run.run(entrant.variant)));
+      record(entrant);
       return { entrant, from, to: session.count };
-    })
-  );
+    });
+  });
   for (const { entrant, from, to } of marks) {
     entrant.times.push(totalMs(records.slice(from, to)));
   }
@@ -211,7 +216,7 @@ export async function hashShaders(shaders: readonly ShaderFile[]): Promise<strin
 /** What became of a file's choices. */
 export interface ChoicesUsed {
   readonly used: number;
-  /** of shaders that have changed, or of ops that are not tuned any more */
+  /** of shaders that have changed, or what is no candidate (any more) of an op and class */
   readonly stale: number;
 }
 
@@ -226,11 +231,14 @@ export async function useChoices(
   cases: readonly TuneCase[],
 ): Promise<ChoicesUsed> {
   const { choices } = requireChoices(file, adapter);
-  const hashes = new Map<string, string>();
-  for (const { op, shaders } of cases) if (!hashes.has(op)) hashes.set(op, await hashShaders(shaders));
+  const known = new Map(cases.map((item) => [`${item.op} ${shapeClass(item.sizes)}`, item]));
   tuned.clear();
   for (const { op, shape_class, shaders, variant } of choices) {
-    if (hashes.get(op) === shaders) tuned.set(`${op} ${shape_class}`, variant);
+    const name = `${op} ${shape_class}`;
+    const item = known.get(name);
+    if (item === undefined || await hashShaders(item.shaders) !== shaders) continue;
+    const given = JSON.stringify(variant);
+    if (item.candidates().some((one) => JSON.stringify(one) === given)) tuned.set(name, variant);
   }
   return { used: tuned.size, stale: choices.length - tuned.size };
 }
@@ -256,14 +264,15 @@ export function requireChoices(file: unknown, adapter: AdapterRecord): ChoiceFil
   const wellFormed = (choice: Partial<Choice> | null) =>
     typeof choice?.op === "string" && typeof choice.shape_class === "string" &&
     typeof choice.shaders === "string" && choice.variant !== undefined;
-  if (of === undefined || deno === undefined || !Array.isArray(choices) || !choices.every(wellFormed)) {
+  const described = typeof of?.description === "string" && typeof deno === "string";
+  if (!described || !Array.isArray(choices) || !choices.every(wellFormed)) {
     throw new TypeError("Cannot use tuned variants: expected a file that `deno task tune` wrote");
   }
   const wanted = choiceFile(adapter, []);
-  if (deno !== wanted.deno || JSON.stringify(of) !== JSON.stringify(wanted.adapter)) {
+  if (deno !== wanted.deno || !isDeepStrictEqual(of, wanted.adapter)) {
     throw new RangeError(
       `Cannot use tuned variants of ${of.description} under Deno ${deno}: this is ${adapter.description}, with its ` +
-        `features and limits, under Deno ${wanted.deno}; run deno task tune`,
+        `features and limits, under Deno ${wanted.deno}`,
     );
   }
   return { adapter: of, deno, choices };

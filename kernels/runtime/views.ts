@@ -81,5 +81,7 @@ export function copyOf(internals: BackendInternals, part: BufferPart): GPUBuffer
 export function moveOut(internals: BackendInternals, dataId: object): void {
   const data = internals.tensorMap.get(dataId);
   if (!isPart(data.resource)) return;
+  internals.uploadToGPU(dataId); // it is there; who captures is told where
   Object.assign(data, { resource: copyOf(internals, data.resource), external: false });
+  internals.commandQueueOwnedIds.add(dataId); // the copy writes to that buffer, so it is not free before the submit
 }

@@ -69,9 +69,9 @@ export function expandLines(
   const values = new Map<string, string>();
   const used = new Set<string>();
   for (const line of lines) {
-    const match = /^(\s*const\s+(\w+)\s*(?::\s*(\w+)\s*)?=\s*)([^;]+)(;.*)$/.exec(line.text);
+    const match = /^(const\s+(\w+)\s*(?::\s*\w+\s*)?=\s*)([^;]+)(;.*)$/.exec(line.text); // a function's are its own
     if (match === null) continue;
-    const [, head, name, , initial, tail] = match;
+    const [, head, name, initial, tail] = match;
     if (name in constants) {
       used.add(name);
       line.text = `${head}${literal(constants[name], initial.trim())}${tail}`;
@@ -100,7 +100,7 @@ function include({ file, source, includes = {} }: ShaderFile, seen = new Set<str
 /** A constant in the type of the literal that it replaces. */
 function literal(value: number | boolean, initial: string): string {
   if (typeof value === "boolean" || initial === "true" || initial === "false") return String(Boolean(value));
-  const suffix = /[uif]$/.exec(initial)?.[0] ?? "";
+  const suffix = (/^-?0x/i.test(initial) ? /[ui]$/ : /[uif]$/).exec(initial)?.[0] ?? "";
   const point = Number.isInteger(value) && (suffix === "f" || initial.includes(".")) ? ".0" : "";
   return `${value}${point}${suffix}`;
 }
@@ -182,6 +182,7 @@ function unroll(lines: readonly Line[], values: ReadonlyMap<string, string>): Li
     const [, name, from, to, by = "1u"] = match;
     const end = closingLine(lines, i + 1);
     const body = lines.slice(i + 2, end);
+    requireNoJump(body);
     const variable = new RegExp(`(?<!\\.)\\b${name}\\b`, "g"); // not a member of that name
     const step = evaluate(by, values, head);
     if (step < 1) throw new WgslError(head.file, head.number, `the loop's step is ${step}`);
@@ -196,6 +197,24 @@ function unroll(lines: readonly Line[], values: ReadonlyMap<string, string>): Li
     i = end;
   }
   return out;
+}
+
+/** @throws {SyntaxError} for a `break` or `continue` of the loop itself, which would act on the one around it */
+function requireNoJump(body: readonly Line[]): void {
+  const inner: boolean[] = []; // for each open brace, whether it is a loop's or a switch's
+  for (const line of body) {
+    const code = line.text.replace(/\/\/.*$/, "");
+    let jumps = /\b(for|while|loop|switch)\b/.test(code);
+    for (const [token] of code.matchAll(/[{}]|\b(?:break|continue)\b/g)) {
+      if (token === "{") {
+        inner.push(jumps);
+        jumps = false;
+      } else if (token === "}") inner.pop();
+      else if (!inner.includes(true)) {
+        throw new WgslError(line.file, line.number, `a loop that is unrolled has no ${token} of its own`);
+      }
+    }
+  }
 }
 
 function closingLine(lines: readonly Line[], start: number): number {
@@ -254,10 +273,28 @@ function readTextures(lines: readonly Line[]): readonly Line[] {
     return [line, { ...line, text: `@group(0) @binding(${free++}) var ${texture}: ${type};` }];
   });
   if (names.size === 0) return lines;
+  requireOneMeaning(declared, [...names.keys()]);
   const texel = include({ file: "runtime/texel.wgsl", source: texelSource });
   const read = new RegExp(`(?<![.\\w])(${[...names.keys()].join("|")})\\[`); // not a member of that name
   const readLine = (line: Line) => ({ ...line, text: readTexels(line.text, read, names, line) });
   return [...texel, ...declared.map(readLine)];
+}
+
+/** @throws {SyntaxError} for a function that indexes a parameter or variable with the name of a binding that is a texture */
+function requireOneMeaning(lines: readonly Line[], names: readonly string[]): void {
+  const declared = new RegExp(`(?:\\b(?:let|var|const)\\s+|[(,]\\s*)(${names.join("|")})\\s*[:=]`);
+  lines.forEach((line, i) => {
+    const name = /^\s*@group/.test(line.text) ? undefined : declared.exec(line.text.split("//", 1)[0])?.[1];
+    if (name === undefined) return;
+    const end = lines.findIndex(({ text }, at) => at > i && text.startsWith("}"));
+    const indexed = lines.slice(i, end).find(({ text }) => new RegExp(`(?<![.\\w])${name}\\[`).test(text));
+    if (indexed === undefined) return;
+    throw new WgslError(
+      indexed.file,
+      indexed.number,
+      `${name} is read from a texture: what is indexed wants another name`,
+    );
+  });
 }
 
 /** `textureLoad(x, texel4(i))` for `x[i]`, within i too; what is assigned to stays. */

@@ -289,7 +289,7 @@ function layOutParameters(parameters: readonly SgdParameter[], tile: SgdTile): L
     throw new RangeError(
       `Cannot update by SGD: parameter ${i} takes ${BYTES * size} bytes; expected at most the ${
         BYTES * capacity
-      } of an operand on this adapter`,
+      } bytes of an operand on this adapter`,
     );
   });
   return layOut(sizes, block, capacity);

@@ -344,7 +344,7 @@ Deno.test("sgd: what does not fit is refused", () => {
   assertThrows(
     () => new MomentumSgd([{ shape: [10, 40], weightDecay: 0 }], { momentum: 0 }, small),
     RangeError,
-    "Cannot update by SGD: parameter 0 takes 1600 bytes; expected at most the 1024 of an operand on this adapter",
+    "Cannot update by SGD: parameter 0 takes 1600 bytes; expected at most the 1024 bytes of an operand on this adapter",
   );
   const { weight, sgd, dispose } = single();
   const wrong = tf.ones([4]);

@@ -110,7 +110,7 @@ Deno.test("variantFor gives the default until choices are used", async () => {
   assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 7 });
   const file = choiceFile(adapter, [await choiceOf("n4096", { ROUNDS: 3 })]);
   // as read from a file
-  assertEquals(await useChoices(JSON.parse(JSON.stringify(file)), adapter, [caseOf([])]), {
+  assertEquals(await useChoices(JSON.parse(JSON.stringify(file)), adapter, [caseOf([{ ROUNDS: 3 }])]), {
     used: 1,
     stale: 0,
   });

@@ -63,7 +63,7 @@ Deno.test("a part is written by a dispatch, a copy and the host, and what is bes
   assertEquals([...await view.data()], [65, 65, 69, 67]);
   copyTensors([{ from: x, fromOffset: 4, to: view, toOffset: 8, size: 8 }]);
   assertEquals([...await view.data()], [65, 65, 2, 3]);
-  writeTensor(view, Float32Array.of(-1, -2));
+  writeTensor(view, Float32Array.of(-1, -2, 2, 3));
   assertEquals([...(await whole.data()).slice(62, 70)], [62, 63, -1, -2, 2, 3, 68, 69]);
   tf.dispose(x);
   dispose();
