@@ -10,8 +10,9 @@ import {
   submit,
   withPoisonedOutputs,
 } from "../../../kernels/runtime/program.ts";
-import { writeTensor } from "../../../kernels/runtime/tensors.ts";
+import { emptyTensor, writeTensor } from "../../../kernels/runtime/tensors.ts";
 import { LaunchValue } from "../../../kernels/runtime/uniforms.ts";
+import { moveIn, moveOut, partOf } from "../../../kernels/runtime/views.ts";
 import { several } from "./_several.ts";
 
 await initializeDevice();
@@ -21,6 +22,20 @@ function onDevice(values: number[]): tf.Tensor1D {
   const tensor = tf.tensor1d(values);
   backendInternals().uploadToGPU(tensor.dataId);
   return tensor;
+}
+
+/** A tensor [4] that is a part of another's buffer. */
+function partOfAnother(): { part: tf.Tensor1D; dispose(): void } {
+  const whole = tf.tidy(() => tf.range(0, 128).add(0));
+  backendInternals().uploadToGPU(whole.dataId);
+  const info = emptyTensor([4]);
+  moveIn(
+    backendInternals(),
+    info.dataId,
+    partOf(backendInternals().tensorMap.get(whole.dataId).resource!, 256, 16),
+  );
+  const part = tf.engine().makeTensorFromTensorInfo(info) as tf.Tensor1D;
+  return { part, dispose: () => tf.dispose([whole, part]) };
 }
 
 /** scale (a + b) + shift, ours */
@@ -159,6 +174,25 @@ Deno.test("values from the host, and tensors that are gone, are refused; what wa
   assertEquals(buffersInUse() - before, 1); // tfjs's output of the first body's sum, which nobody can dispose
 });
 
+Deno.test("what is refused for the host's values leaves nothing of ours behind", () => {
+  const x = onDevice([1, 2, 3]);
+  const integers = tf.tensor1d([1, 2, 3], "int32");
+  backendInternals().uploadToGPU(integers.dataId);
+  const cast = integers.toFloat();
+  const [ids, buffers] = [tf.backend().numDataIds(), buffersInUse()];
+  for (const [a, b] of [[cast, tf.tensor1d([4, 5, 6])], [tf.tensor1d([4, 5, 6]), x]]) {
+    assertThrows(
+      () => capture(() => sumOf(a, b, new LaunchValue(1))),
+      Error,
+      "the host gives a tensor its values",
+    );
+    [a, b].filter((tensor) => tensor !== x && tensor !== cast).forEach((tensor) => tensor.dispose());
+  }
+  submit();
+  assertEquals([tf.backend().numDataIds(), buffersInUse()], [ids, buffers]);
+  tf.dispose([x, integers, cast]);
+});
+
 Deno.test("a graph whose tensor has another buffer is not launched", () => {
   const x = onDevice([1, 2, 3]);
   const graph = capture(() => x.square());
@@ -177,6 +211,71 @@ Deno.test("a graph whose tensor has another buffer is not launched", () => {
   assert(!graph.valid);
   graph.dispose();
   another.dispose();
+});
+
+Deno.test("a graph whose part of a buffer has moved or is gone is not launched", () => {
+  for (const end of ["moved", "disposed"] as const) {
+    const { part, dispose } = partOfAnother();
+    const zeros = onDevice([0, 0, 0, 0]);
+    const graph = capture(() => sumOf(part, zeros, new LaunchValue(1)));
+    assert(graph.valid);
+    if (end === "moved") moveOut(backendInternals(), part.dataId);
+    else part.dispose();
+    submit();
+    assert(!graph.valid, end);
+    assertThrows(() => graph.launch(), Error, "a tensor that they use is gone");
+    graph.dispose();
+    zeros.dispose();
+    dispose();
+  }
+});
+
+Deno.test("a part of a buffer that moves while it is captured is refused", () => {
+  const { part, dispose } = partOfAnother();
+  const zeros = onDevice([0, 0, 0, 0]);
+  assertThrows(
+    () =>
+      capture(() => {
+        moveOut(backendInternals(), part.dataId);
+        return sumOf(part, zeros, new LaunchValue(1));
+      }),
+    Error,
+    "a tensor that was there before is gone or elsewhere when they end",
+  );
+  zeros.dispose();
+  dispose();
+});
+
+Deno.test("a graph that is disposed is neither launched nor read; to dispose it again does nothing", async () => {
+  const x = onDevice([1, 2, 3]);
+  const graph = capture(() => tf.tidy(() => x.square().square()));
+  graph.dispose();
+  graph.dispose();
+  const others = Array.from({ length: 4 }, (_, i) => tf.fill([3], i));
+  assert(!graph.valid);
+  assertThrows(() => graph.launch(), Error, "Cannot launch captured commands: they are disposed");
+  assertThrows(() => graph.output(), Error, "Cannot read the output of captured commands: they are disposed");
+  for (const [i, other] of others.entries()) assertEquals(await read(other), [i, i, i]);
+  x.dispose();
+});
+
+Deno.test("what a launch would not do again is refused while commands are captured", () => {
+  const x = onDevice([1, 2, 3]);
+  const inner = capture(() => x.square());
+  const refused = (body: () => void, message: string) =>
+    assertThrows(
+      () =>
+        capture(() => {
+          body();
+          return x.square();
+        }),
+      Error,
+      message,
+    );
+  refused(() => inner.launch(), "Cannot launch captured commands while others are hooked or captured");
+  refused(() => writeTensor(x, Float32Array.of(7, 8, 9)), "Cannot write to a tensor: commands are captured");
+  inner.dispose();
+  x.dispose();
 });
 
 Deno.test("nothing is captured while commands are hooked, captured, or outputs poisoned", () => {

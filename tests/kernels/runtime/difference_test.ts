@@ -25,7 +25,23 @@ Deno.test("the largest difference is a share of the largest expected value, and 
   }
   assertEquals(await differ([Infinity], [1]), Infinity);
   assertEquals(await differ([Infinity], [Infinity]), Infinity);
+  assertEquals(await differ([1], [Infinity]), Infinity);
   assertEquals(await differ([1], [1, 2]), Infinity);
+});
+
+Deno.test("NaN in any place of a large result is a difference", async () => {
+  const expected = tf.ones([100000]);
+  const values = new Float32Array(100000).fill(1);
+  for (const at of [0, 63, 64, 5000, 16384, 99999]) {
+    for (const nan of [NaN, Infinity]) {
+      const other = values.slice();
+      other[at] = nan;
+      const actual = tf.tensor1d(other);
+      assertEquals(await relativeDifferences([actual], [expected]), [Infinity], `${nan} at ${at}`);
+      actual.dispose();
+    }
+  }
+  expected.dispose();
 });
 
 Deno.test("tensors without another differ infinitely; what is compared is the caller's", async () => {

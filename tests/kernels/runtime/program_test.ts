@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import {
   type BackendInternals,
@@ -68,6 +69,20 @@ Deno.test("tfjs has every private member that is used", () => {
   backendInternals().uploadToGPU(x.dataId);
   assert(data.tensorMap.get(x.dataId).resource instanceof GPUBuffer);
   x.dispose();
+  // What ours hide or wrap: backend.ts, views.ts, debug.ts, scope.ts.
+  const theirs = WebGPUBackend.prototype as unknown as Record<string, unknown>;
+  for (const name of ["uploadToGPU", "read", "getBufferData", "readToGPU", "runWebGPUProgram"]) {
+    assertEquals(typeof theirs[name], "function", `WebGPUBackend's ${name}`);
+  }
+  assertMatch(String(theirs.releaseResource), /external/);
+  const engine = tf.engine() as unknown as { addTapeNode: unknown; state: { activeTape: unknown } };
+  assertEquals(typeof engine.addTapeNode, "function");
+  tf.tidy(() =>
+    tf.grad((a) => {
+      assert(Array.isArray(engine.state.activeTape), "tfjs's engine has no tape");
+      return a.square();
+    })(tf.scalar(1))
+  );
 });
 
 Deno.test("several inputs and outputs, uniforms by name in any order", async () => {

@@ -12,6 +12,7 @@ import {
   timeDispatches,
   totalMs,
 } from "../../../kernels/runtime/timing.ts";
+import { SEVERAL } from "./_several.ts";
 import roundsSource from "./shaders/rounds.wgsl" with { type: "text" };
 
 await initializeDevice();
@@ -82,6 +83,29 @@ Deno.test("a record for each dispatch: ours, tfjs's own, copies", async () => {
   assertEquals(stock.allocated, 4 * 64 * 1024);
   assertInOrder(records);
   tf.dispose([a, b]);
+});
+
+Deno.test("the bytes of parts: each part of a tensor once, the rest of one from an offset on", async () => {
+  const x = tf.tidy(() => tf.range(0, 128).add(0));
+  const { records } = await timeDispatches(() => {
+    const [sum, numbers] = run({
+      shader: SEVERAL,
+      inputs: [{ tensor: x, offset: 256, size: 16 }, { tensor: x, offset: 256, size: 16 }],
+      outputs: [{ shape: [4] }, { shape: [4], dtype: "int32" }],
+      uniforms: { row: 8, a_first: 0, shift: 0, scale: 1, count: 4 },
+      workgroups: [1],
+    });
+    const others = run({
+      shader: SEVERAL,
+      inputs: [{ tensor: x, offset: 256 }, x],
+      outputs: [{ shape: [64] }, { shape: [64], dtype: "int32" }],
+      uniforms: { row: 64, a_first: 0, shift: 0, scale: 1, count: 64 },
+      workgroups: [8],
+    });
+    [sum, numbers, ...others].forEach(release);
+  });
+  assertEquals(records.map(({ bytes }) => bytes), [16 + 16 + 16, 256 + 512 + 256 + 256]);
+  x.dispose();
 });
 
 Deno.test("longer work takes longer; the parts are within the whole", async () => {

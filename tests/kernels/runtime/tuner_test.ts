@@ -71,6 +71,30 @@ Deno.test("the default stays unless another is clearly faster", async () => {
   assertEquals(choice.ms, choice.default_ms);
 });
 
+Deno.test("each round begins with another candidate, after a run of it that does not count", async () => {
+  const names: string[] = [];
+  const item = caseOf([]);
+  const variants = ["a", "b", "c"].map((name) => ({ ROUNDS: 64, name }));
+  await tuneCase({
+    ...item,
+    candidates: () => variants,
+    setup() {
+      const { run, ...rest } = item.setup();
+      const named = ({ ROUNDS, name }: { ROUNDS: number; name: string }) => {
+        names.push(name);
+        return run({ ROUNDS });
+      };
+      return { ...rest, run: named };
+    },
+  }, never);
+  assertEquals(names.slice(0, 3), ["a", "b", "c"]); // the gate
+  const rounds = names.slice(3).join("");
+  assert(rounds.startsWith("aabc"), rounds);
+  // One that was too slow in a round, by chance, is dropped.
+  const seconds = ["bbca", "bbac", "bba", "bb", "ccab", "ccba", "cca", "cc", "bbc", "aab", "aac", "aa"];
+  assert(seconds.some((second) => rounds.startsWith(second, 4)), rounds);
+});
+
 Deno.test("a candidate that is wrong is told and left out, however fast", async () => {
   const wrong: [Variant, number][] = [];
   const choice = await tuneCase(
@@ -132,6 +156,24 @@ Deno.test("choices of shaders that have changed are not used", async () => {
   assertEquals(await useChoices(file, adapter, []), { used: 0, stale: 2 });
 });
 
+Deno.test("a choice that is no candidate of its op and class is not used", async () => {
+  const item = caseOf([{ ROUNDS: 3 }]);
+  for (const variant of [{}, 7, null, { kind: "nonsense" }, { ROUNDS: 4 }]) {
+    const file = choiceFile(adapter, [await choiceOf("n4096", variant as Variant)]);
+    assertEquals(await useChoices(file, adapter, [item]), { used: 0, stale: 1 }, JSON.stringify(variant));
+    assertEquals(variantFor("rounds", { n: 4001 }, shipped), { ROUNDS: 7 });
+  }
+  const elsewhere = choiceFile(adapter, [await choiceOf("n8192", { ROUNDS: 3 })]);
+  assertEquals(await useChoices(elsewhere, adapter, [item]), { used: 0, stale: 1 });
+});
+
+Deno.test("a file's keys may be in another order", () => {
+  const { adapter: of, deno, choices } = choiceFile(adapter, []);
+  const { description, features, limits } = of;
+  const file = { choices, deno, adapter: { limits, features, description } };
+  assertEquals(requireChoices(file, adapter), choiceFile(adapter, []));
+});
+
 Deno.test("a file of another adapter or version, or none at all, is refused", async () => {
   const file = choiceFile(adapter, [await choiceOf("n4096", { ROUNDS: 3 })]);
   const refused = (given: unknown, of: AdapterRecord, message: string) =>
@@ -143,7 +185,9 @@ Deno.test("a file of another adapter or version, or none at all, is refused", as
     "Cannot use tuned variants of",
   );
   await refused({ ...file, deno: "1.0.0" }, adapter, "under Deno 1.0.0");
-  for (const wrong of [null, 7, [], {}, { ...file, choices: {} }, { ...file, choices: [{ op: "rounds" }] }]) {
+  const others = [{ ...file, choices: {} }, { ...file, choices: [{ op: "rounds" }] }];
+  const adapters = [null, 5, {}].map((of) => ({ ...file, adapter: of }));
+  for (const wrong of [null, 7, [], {}, ...others, ...adapters]) {
     await refused(wrong, adapter, "expected a file that `deno task tune` wrote");
   }
   assertEquals(requireChoices(file, adapter), file);

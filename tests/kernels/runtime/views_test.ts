@@ -127,3 +127,18 @@ Deno.test("a tensor that has moved out gives its buffer back", () => {
   submit();
   assertEquals(bufferManager.getNumUsedBuffers(), before - 1);
 });
+
+Deno.test("what moves out keeps its buffer until the copy is submitted, though it is disposed at once", async () => {
+  const { view, dispose } = begin();
+  submit();
+  moveOut(backendInternals(), view.dataId);
+  dispose();
+  // Takes the buffers that are free, and writes to them before what is recorded runs.
+  const others = Array.from({ length: 6 }, (_, i) => tf.tensor1d([i, 20, 30, 40]));
+  const sums = others.map((other) => several(other, other, { scale: 0.5 }));
+  for (const [i, [sum, numbers]] of sums.entries()) {
+    assertEquals([...await tf.backend().read(sum.dataId) as Float32Array], [i, 20, 30, 40]);
+    [sum, numbers].forEach(release);
+  }
+  tf.dispose(others);
+});

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { initializeDevice } from "../../../kernels/runtime/device.ts";
 import { backendInternals } from "../../../kernels/runtime/program.ts";
 import { type Constants, expandLines, expandShader, shaderKey } from "../../../kernels/runtime/wgsl.ts";
@@ -335,4 +335,56 @@ Deno.test("no shader in TypeScript", () => {
   for (const folder of ["kernels", "models", "tasks", "data", "tests"]) {
     for (const path of filesBelow(folder, ".ts")) assertNotEquals(read(path).includes(marker), true, path);
   }
+});
+
+Deno.test("a function's own constants are neither set nor a loop's bound", () => {
+  const source =
+    "const N = 2u;\nfn f() {\n  const M = 3u;\n//#unroll\n  for (var i = 0u; i < N; i++) {\n    g(i);\n  }\n}";
+  assertStringIncludes(expandShader({ file: "a.wgsl", source }), "g(1u)");
+  assertThrows(
+    () => expandShader({ file: "a.wgsl", source }, { M: 1 }),
+    SyntaxError,
+    "there is no const M to set",
+  );
+  assertThrows(
+    () => expandShader({ file: "a.wgsl", source: source.replace("i < N", "i < M") }),
+    SyntaxError,
+    'Cannot expand a.wgsl:5: M in "M" is no constant',
+  );
+});
+
+Deno.test("a constant in hexadecimal keeps its type", () => {
+  const set = (literal: string, value: number) =>
+    expandShader({ file: "a.wgsl", source: `const MASK = ${literal};` }, { MASK: value });
+  assertEquals(set("0x1f", 3), "const MASK = 3;");
+  assertEquals(set("0x1fu", 3), "const MASK = 3u;");
+  assertEquals(set("1f", 3), "const MASK = 3.0f;");
+});
+
+Deno.test("unrolled: a jump of the loop itself is refused, one of a loop within is not", () => {
+  const unrolled = (body: string) =>
+    expandShader({
+      file: "a.wgsl",
+      source: `//#unroll\nfor (var i = 0u; i < 2u; i++) {\n${body}\n}`,
+    });
+  for (const jump of ["break", "continue"]) {
+    const message = `Cannot expand a.wgsl:3: a loop that is unrolled has no ${jump} of its own`;
+    assertThrows(() => unrolled(`if (a) { ${jump}; }`), SyntaxError, message);
+    assertThrows(() => unrolled(`for (;;) { break; } ${jump};`), SyntaxError, message);
+    assertStringIncludes(unrolled(`for (;;) {\nif (a) {\n${jump};\n}\n}`), jump);
+    assertStringIncludes(unrolled(`while (a) { ${jump}; } // break`), jump);
+  }
+});
+
+Deno.test("marked bindings: what is indexed by their name in a function has no other meaning", () => {
+  const binding = "//#texture\n@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n]\n";
+  const expanded = (code: string) => expandShader({ file: "a.wgsl", source: binding + code }, {}, true);
+  const message = "x is read from a texture: what is indexed wants another name";
+  for (
+    const code of ["fn f(x: vec4<f32>) -> f32 {\n  return x[0];\n}", "fn f() {\n  let x = y;\n  g(x[0]);\n}"]
+  ) {
+    assertThrows(() => expanded(code), SyntaxError, message);
+  }
+  const scalar = "fn f(x: f32) -> f32 {\n  return x * x;\n}\nfn g() {\n  h(x[0]);\n}";
+  assertStringIncludes(expanded(scalar), "textureLoad(x, texel4(0))");
 });
