@@ -50,7 +50,7 @@ interface Captured {
   readonly uniforms: ReadonlySet<GPUBuffer>;
   /** buffers of tensors that were there before, and which use of each this is */
   readonly shared: ReadonlyMap<GPUBuffer, number>;
-  /** tensors that were parts of a buffer when they were used first, and are there still */
+  /** tensors that are parts of a buffer, and where they were when they were used first */
   readonly parts: ReadonlyMap<object, BufferPart>;
   /** tensors that are written to and outlive a launch */
   readonly written: readonly object[];
@@ -223,9 +223,8 @@ function withGroups<T>(device: GPUDevice, body: (buffersOf: Map<GPUBindGroup, GP
  * behind nothing that is new but its result.
  *
  * @param body returns one tensor
- * @throws {Error} if a tensor's values come from the host, or one that was there before is gone when the body ends, or has
- * moved to another buffer; if
- * commands are hooked or captured already, or outputs are poisoned
+ * @throws {Error} if a tensor's values come from the host, or one that was there before is gone when the body ends, or lies
+ * in another buffer; if commands are hooked or captured already, or outputs are poisoned
  */
 export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
   if (!canCapture()) {
@@ -237,6 +236,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
   const varying: VaryingUniforms[] = [];
   const uniforms = new Set<GPUBuffer>();
   const shared = new Map<GPUBuffer, number>();
+  const made = new WeakSet<object>();
   const parts = new Map<object, BufferPart>();
   const written = new Set<object>();
   const sink = {
@@ -248,6 +248,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
       if ([...values].some((value) => value instanceof LaunchValue)) varying.push({ buffer, pack });
       return buffer;
     },
+    made: (id: object) => made.add(id),
     used(id: object) {
       const { resource } = tensorMap.get(id);
       if (isPart(resource) && !parts.has(id)) parts.set(id, resource);
@@ -273,7 +274,7 @@ export function capture<T extends tf.Tensor>(body: () => T): CommandGraph<T> {
     arena = bufferManager.closeArena();
     const there = (id: object) => tensorMap.has(id);
     const kept = {
-      parts: new Map([...parts].filter(([id]) => there(id))),
+      parts: new Map([...parts].filter(([id]) => !made.has(id) || there(id))),
       written: [...written].filter(there),
     };
     const graph = new CommandGraph({ commands, varying, uniforms, shared, ...kept, arena }, output);

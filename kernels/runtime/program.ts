@@ -57,6 +57,8 @@ const BATCH_FLAG = "WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE";
 export interface CaptureSink {
   /** @returns the buffer of a dispatch's uniforms, with these bytes; `pack` makes them anew */
   uniforms(bytes: ArrayBuffer, values: Iterable<UniformValue>, pack: () => ArrayBuffer): GPUBuffer;
+  /** a tensor is new */
+  made(dataId: object): void;
   /** a command may read or write a tensor */
   used(dataId: object): void;
   /** a tensor that was there before is written to */
@@ -325,7 +327,12 @@ export function withCapture<T>(
 ): T {
   const internals = backendInternals();
   const unwrap = wrapEncoders(wrap);
-  const upload = internals.uploadToGPU;
+  const { makeTensorInfo: make, uploadToGPU: upload } = internals;
+  internals.makeTensorInfo = (...values) => {
+    const info = make.apply(internals, values);
+    capturing.made(info.dataId);
+    return info;
+  };
   internals.uploadToGPU = (id) => {
     const { resource, values } = internals.tensorMap.get(id);
     if (!resource && values) {
@@ -347,6 +354,7 @@ export function withCapture<T>(
     return value;
   } finally {
     sink = undefined;
+    delete (internals as Partial<BackendInternals>).makeTensorInfo;
     delete (internals as Partial<BackendInternals>).uploadToGPU;
     unwrap();
   }

@@ -230,20 +230,23 @@ Deno.test("a graph whose part of a buffer has moved or is gone is not launched",
   }
 });
 
-Deno.test("a part of a buffer that moves while it is captured is refused", () => {
-  const { part, dispose } = partOfAnother();
+Deno.test("a part of a buffer that moves or is disposed while it is captured is refused", () => {
   const zeros = onDevice([0, 0, 0, 0]);
-  assertThrows(
-    () =>
-      capture(() => {
-        moveOut(backendInternals(), part.dataId);
-        return sumOf(part, zeros, new LaunchValue(1));
-      }),
-    Error,
-    "a tensor that was there before is gone or elsewhere when they end",
-  );
+  for (const end of [(part: tf.Tensor) => moveOut(backendInternals(), part.dataId), tf.dispose]) {
+    const { part, dispose } = partOfAnother();
+    assertThrows(
+      () =>
+        capture(() => {
+          const sum = sumOf(part, zeros, new LaunchValue(1));
+          end(part);
+          return sum;
+        }),
+      Error,
+      "a tensor that was there before is gone or elsewhere when they end",
+    );
+    dispose();
+  }
   zeros.dispose();
-  dispose();
 });
 
 Deno.test("a graph that is disposed is neither launched nor read; to dispose it again does nothing", async () => {

@@ -36,7 +36,9 @@ Deno.test("values of another number or type are not written", async () => {
   assertEquals([...await x.data()], [1, 2, 3, 4]);
   writeTensor(x, Float32Array.of(5, 6, 7, 8));
   assertEquals([...await x.data()], [5, 6, 7, 8]);
-  x.dispose();
+  const empty = tf.zeros([0, 3]);
+  writeTensor(empty, new Float32Array(0));
+  tf.dispose([x, empty]);
 });
 
 Deno.test("a read that is pending when a tensor is written does not hide what is written", async () => {
