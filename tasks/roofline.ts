@@ -13,7 +13,7 @@ import { rooflineSvg } from "./profile/roofline_chart.ts";
 import { rowTable, summarize } from "./profile/summary.ts";
 import { createWorkload } from "./profile/workload.ts";
 import { applyChoices } from "./run/choices.ts";
-import { defineCommand, runTask } from "./run/cli.ts";
+import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
 import { requireWritable, writeBytesAtomic, writeTextAtomic } from "./run/files.ts";
 import { textTable } from "./run/table.ts";
@@ -52,8 +52,13 @@ await runTask(command, Deno.args, async (options, context) => {
   const { out, variants, steps, dryRun } = options;
   const workload = await workloadOptions("roofline", options as WorkloadFlags);
   context.log(JSON.stringify({ ...workload, out, variants: variants ?? null }));
+  if (/[\\/]$/.test(out)) {
+    throw new UserError(
+      `Cannot run roofline: --out is ${out}, a folder; expected a file's path without its ending`,
+    );
+  }
   if (dryRun) return { dryRun: true };
-  await requireWritable(`${out}.svg`);
+  for (const ending of ["svg", "png", "json"]) await requireWritable(`${out}.${ending}`);
   const adapter = await startDevice(context);
   await applyChoices(variants, adapter, context);
   register();

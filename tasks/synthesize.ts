@@ -5,6 +5,7 @@
  */
 import { contactSheet, synthesize, synthesizeIdentities } from "../data/synthetic/mod.ts";
 import { type Context, defineCommand, type Options, runTask } from "./run/cli.ts";
+import { requireWritable, writeBytesAtomic } from "./run/files.ts";
 
 const command = defineCommand({
   task: "synthesize",
@@ -99,6 +100,7 @@ await runTask(command, Deno.args, async (options, context) => {
   const { out, identities } = options;
   context.log(JSON.stringify({ ...settings, contactSheet: sheet ?? null }));
   if (dryRun) return { dryRun: true };
+  if (sheet !== undefined) await requireWritable(sheet);
   let result: Record<string, unknown>;
   try {
     result = identities === undefined
@@ -110,7 +112,7 @@ await runTask(command, Deno.args, async (options, context) => {
     return { out, interrupted: true };
   }
   if (sheet !== undefined) {
-    await Deno.writeFile(sheet, await contactSheet(options.seed));
+    await writeBytesAtomic(sheet, await contactSheet(options.seed));
     context.log(`wrote ${sheet}`);
   }
   return { out, ...result };

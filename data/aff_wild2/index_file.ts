@@ -132,16 +132,19 @@ export async function writeIndex(path: string, content: IndexContent): Promise<v
   head.set(json, PREFIX);
   const temporary = `${path}.tmp`;
   try {
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    await writeAll(file, head);
-    for (const array of arrays) {
-      const padded = new Uint8Array(align(array.byteLength));
-      padded.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-      await writeAll(file, padded);
+    {
+      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+      await writeAll(file, head);
+      for (const array of arrays) {
+        const padded = new Uint8Array(align(array.byteLength));
+        padded.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+        await writeAll(file, padded);
+      }
+      await file.sync();
     }
-    await file.sync();
     await Deno.rename(temporary, path);
   } catch (error) {
+    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
     throw new Error(`Cannot write the index ${path}: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -181,18 +181,20 @@ export async function writeSafetensors(
 ): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    const write = async (bytes: Uint8Array) => {
-      for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-    };
-    await write(encodeHeader(tensors, metadata));
-    for (const tensor of tensors.values()) await write(bytesOf(hostTensor(tensor)));
-    await file.sync();
+    {
+      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+      const write = async (bytes: Uint8Array) => {
+        for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+      };
+      await write(encodeHeader(tensors, metadata));
+      for (const tensor of tensors.values()) await write(bytesOf(hostTensor(tensor)));
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
     throw error;
   }
-  await Deno.rename(temporary, path);
 }
 
 /**

@@ -6,7 +6,7 @@
 import { type MissingFrames, writeSubmission } from "../../data/aff_wild2/submission.ts";
 import { ACTION_UNITS, EXPRESSIONS, type LabelSet } from "../../data/aff_wild2/types.ts";
 import { UserError } from "../run/cli.ts";
-import { requireWritable } from "../run/files.ts";
+import { requireWritable, requireWritableFolder } from "../run/files.ts";
 import type { Clip } from "./clips.ts";
 import { csvColumns, csvLine, expressionOf, type Outputs } from "./csv.ts";
 import type { FacesFrame, Row } from "./frames.ts";
@@ -133,7 +133,7 @@ export class SubmissionSink implements Sink {
    */
   static async open(folder: string, outputs: Outputs, missing: MissingFrames): Promise<SubmissionSink> {
     const sink = new SubmissionSink(folder, outputs, missing);
-    for (const labelSet of sink.#labelSets()) await requireWritable(`${sink.#folderOf(labelSet)}/track.txt`);
+    for (const labelSet of sink.#labelSets()) await requireWritableFolder(sink.#folderOf(labelSet));
     return sink;
   }
 

@@ -3,17 +3,31 @@
  *
  * @module
  */
+import { dirname, join } from "node:path";
 import { UserError } from "./cli.ts";
 
-/** Writes bytes to a temporary file, flushes it and renames it; what was there before stays until then. */
+/**
+ * Writes bytes to a temporary file, flushes it and renames it; what was there before stays until then.
+ *
+ * @throws {UserError} if that fails: what was there before is kept, and nothing lies beside it
+ */
 export async function writeBytesAtomic(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.tmp`;
-  {
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-    await file.sync();
+  try {
+    const file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    try {
+      for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+      await file.sync();
+    } finally {
+      file.close();
+    }
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
+    throw new UserError(
+      `Cannot write ${path}: ${(error as Error).message}; what was there before, if anything, is kept`,
+    );
   }
-  await Deno.rename(temporary, path);
 }
 
 /** Writes a text as {@link writeBytesAtomic} does. */
@@ -22,13 +36,28 @@ export async function writeTextAtomic(path: string, text: string): Promise<void>
 }
 
 /**
- * Makes the folder of a file and proves that it can be written, before hours of training.
+ * Makes the folder of a file and proves that the file can be written, before hours of training.
  *
- * @throws {UserError} if it cannot be written
+ * @throws {UserError} if it cannot, or the path is a folder's
  */
 export async function requireWritable(path: string): Promise<void> {
-  const folder = path.replace(/\/[^/]*$/, "") || ".";
-  const probe = `${folder}/.write-probe-${Deno.pid}.tmp`;
+  if (/[\\/]$/.test(path)) {
+    throw new UserError(`Cannot write to ${path}: it ends as a folder; expected a file's path`);
+  }
+  const there = await Deno.stat(path).catch(() => undefined); // what is wrong with the folder shows below
+  if (there?.isDirectory) {
+    throw new UserError(`Cannot write to ${path}: it is a folder; expected a file's path`);
+  }
+  await requireWritableFolder(dirname(path));
+}
+
+/**
+ * Makes a folder and proves that files can be written into it.
+ *
+ * @throws {UserError} if they cannot
+ */
+export async function requireWritableFolder(folder: string): Promise<void> {
+  const probe = join(folder, `.write-probe-${Deno.pid}.tmp`);
   try {
     await Deno.mkdir(folder, { recursive: true });
     await Deno.writeTextFile(probe, "");

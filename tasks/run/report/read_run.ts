@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { type Dataset, imagePath } from "../../../data/aff_wild2/types.ts";
 import { NETWORK_NAMES, NETWORK_TITLES, type NetworkName } from "../../../models/networks.ts";
 import { UserError } from "../cli.ts";
@@ -31,7 +32,7 @@ export async function readRunReport(path: string): Promise<RunReport> {
   const record = await readRecord(path);
   const leftOut: string[] = [];
   const data = await dataOf(record, (line) => leftOut.push(line));
-  const folder = path.includes("/") ? path.replace(/\/[^/]*$/, "") : ".";
+  const folder = dirname(path);
   const predicted = await predictedOf(record, folder, data?.validation ?? null, (line) => leftOut.push(line));
   const counts = data === null ? null : [countsOf(data.train), countsOf(data.validation)];
   return { record, predicted, counts, leftOut };
