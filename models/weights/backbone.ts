@@ -67,7 +67,8 @@ export function pretrainedResNet50(file: WeightsFile, hints: Hints = {}): Pretra
   }
   const left = [...file.tensors.keys()].filter((name) => !used.has(name));
   const ignored = left.filter((name) => isIgnorable(name, prefix, file.groups));
-  problems.push(...left.filter((name) => !ignored.includes(name)).map((name) => `${name} is unused`));
+  const accepted = new Set(ignored);
+  for (const name of left) if (!accepted.has(name)) problems.push(`${name} is unused`);
   if (problems.length > 0) throw new Error(problemText(file.path, identity, problems));
   return {
     path: file.path,

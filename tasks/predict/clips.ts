@@ -52,13 +52,17 @@ export interface ClipOptions {
  */
 export async function findClips(inputs: readonly string[], options: ClipOptions): Promise<Clip[]> {
   const clips: Clip[] = [];
-  for (const input of inputs) clips.push(...await clipsOf(input, options));
-  const names = clips.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) < i);
-  if (twice !== undefined) {
-    throw new UserError(
-      `Cannot predict: two inputs are called ${twice}; expected names that tell them apart`,
-    );
+  const names = new Set<string>();
+  for (const input of inputs) {
+    for (const clip of await clipsOf(input, options)) { // a folder has a clip of each picture
+      if (names.has(clip.name)) {
+        throw new UserError(
+          `Cannot predict: two inputs are called ${clip.name}; expected names that tell them apart`,
+        );
+      }
+      names.add(clip.name);
+      clips.push(clip);
+    }
   }
   return clips;
 }

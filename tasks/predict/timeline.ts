@@ -77,7 +77,9 @@ class TrackTimeline {
       const { track, frame, box, score } = this.#recent[this.#next];
       const values = smoothed.slice(this.#next * classes, (this.#next + 1) * classes);
       const row: TrackRow = { track, frame, state: "found", box, score, values };
-      if (this.#options.fillGaps && this.#last !== undefined) rows.push(...fill(this.#last, row));
+      if (this.#options.fillGaps && this.#last !== undefined) {
+        for (const filled of fill(this.#last, row)) rows.push(filled); // of folders' gaps there is no end
+      }
       rows.push(row);
       this.#last = row;
       this.#open--;

@@ -124,7 +124,7 @@ function hostEvents({ slices, steps }: Measurement, ns: (milliseconds: number) =
  */
 export function toTrace(measured: Measurement, about: Record<string, unknown>): TraceFile {
   const { records, slices, deviceStart } = measured;
-  const zero = Math.min(deviceStart, ...slices.map(({ start }) => start));
+  const zero = slices.reduce((least, { start }) => Math.min(least, start), deviceStart);
   const ns = (milliseconds: number) => (milliseconds - zero) * 1e6;
   const events = [
     ...hostEvents(measured, ns),

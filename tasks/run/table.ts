@@ -7,7 +7,9 @@ import type { PublishedRow } from "../../models/metrics.ts";
 
 /** Columns padded to their widest cell; the first is aligned left, the others right. */
 export function textTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = header.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c].length)));
+  const widths = header.map((title, c) =>
+    rows.reduce((most, row) => Math.max(most, row[c].length), title.length)
+  );
   const line = (cells: readonly string[]) =>
     cells.map((cell, c) => c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])).join("  ").trimEnd();
   return [line(header), widths.map((width) => "-".repeat(width)).join("  "), ...rows.map(line)];

@@ -139,6 +139,15 @@ Deno.test("a network's step: its parts make up its whole; its trace has nested l
   }
 });
 
+Deno.test("a trace of a long measurement begins at its first slice, however many there are", () => {
+  const slice = (start: number) => ({ path: ["step 1", "layer"], backward: false, start, end: start });
+  const slices = Array.from({ length: 300_000 }, (_, i) => slice(i === 200_000 ? -2 : i));
+  const { traceEvents } = toTrace({ ...measurement(10), slices }, {});
+  assertEquals(traceEvents.filter(({ ph }) => ph === "X").length, slices.length + 2 + 12);
+  const least = traceEvents.reduce((least, { ts = 0 }) => Math.min(least, ts), Infinity);
+  assertEquals(least, 0);
+});
+
 Deno.test("the reader of traces refuses what is no nesting, and lanes without names", () => {
   const lane = { ph: "M", name: "thread_name", pid: 1, tid: 1, args: { name: "lane" } };
   const process = { ph: "M", name: "process_name", pid: 1, tid: 0, args: { name: "process" } };

@@ -82,6 +82,7 @@ Deno.test("tables align, and the paper's columns are beside ours", () => {
     "x      1",
     "long  22",
   ]);
+  assertEquals(textTable(["a"], Array.from({ length: 300_000 }, () => ["x"])).length, 300_002);
   const row = { name: "ResNet50", f1: 0.5, accuracy: 0.25, score: 1 };
   const lines = comparisonTable([row, { ...row, name: "other" }], [{ ...row, f1: 0.3763 }]);
   assertStringIncludes(lines[2], "0.5000    0.2500  1.0000    0.3763");
