@@ -11,11 +11,11 @@ import { measurePeaks, type Peaks } from "../kernels/runtime/peak.ts";
 import { BENCH_CASES } from "./bench/cases.ts";
 import { changeText, compareCase, LEAST_CHANGE, tally } from "./bench/compare.ts";
 import {
+  type BenchContent,
   type BenchFile,
   fileHead,
   type FileResult,
   fileText,
-  type OldBench,
   readOldBench,
   requireSameAdapter,
 } from "./bench/file.ts";
@@ -134,7 +134,7 @@ function meanRatios(results: readonly BenchResult[]): Record<string, number> {
 /** What the flags say of the run to compare with. */
 interface Comparison {
   readonly file: string;
-  readonly old: OldBench;
+  readonly old: BenchContent;
 }
 
 /** Reads the run to compare with, if there is one; the flags must go together. */
@@ -177,7 +177,12 @@ async function exists(path: string): Promise<boolean> {
 /** Measures the cases, prints a line of each, and calls back when there is one more. */
 async function measure(
   cases: readonly BenchCase[],
-  { time, old, peaks, context }: { time: number; old: OldBench | undefined; peaks: Peaks; context: Context },
+  { time, old, peaks, context }: {
+    time: number;
+    old: BenchContent | undefined;
+    peaks: Peaks;
+    context: Context;
+  },
   keep: (results: readonly FileResult[]) => Promise<void>,
 ): Promise<FileResult[]> {
   const since = (text: string) => old === undefined ? "" : text.padStart(CHANGE_WIDTH + 1);

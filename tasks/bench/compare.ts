@@ -10,7 +10,7 @@
  */
 import type { BenchResult } from "../../kernels/runtime/bench_case.ts";
 import { median } from "../../kernels/runtime/timing.ts";
-import type { OldBench } from "./file.ts";
+import type { BenchContent } from "./file.ts";
 
 /** A case since an earlier run; the names are those of the JSON file. */
 export interface Change {
@@ -38,8 +38,11 @@ function ratios({ ours, stock }: BenchResult["samples"]): { middle: number; spre
 }
 
 /** Compares a case with an earlier run; undefined if that does not have it. */
-export function compareCase(result: BenchResult, old: OldBench): Change | undefined {
-  const before = old.results.find((item) => item.op === result.op && item.case === result.case);
+export function compareCase(
+  result: BenchResult,
+  { results }: Pick<BenchContent, "results">,
+): Change | undefined {
+  const before = results.find((item) => item.op === result.op && item.case === result.case);
   if (before === undefined) return undefined;
   const [was, is] = [ratios(before.samples), ratios(result.samples)];
   const logarithm = is.middle - was.middle;

@@ -9,46 +9,56 @@ import type { BenchResult } from "../../kernels/runtime/bench_case.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import type { Peaks } from "../../kernels/runtime/peak.ts";
 import { UserError } from "../run/cli.ts";
-import type { Change } from "./compare.ts";
+import { parseContent, readContent } from "../run/content.ts";
 
-/** A case of the file. */
-export interface FileResult extends BenchResult {
-  /** against the run of `compared_with` */
-  readonly change?: Change;
-}
+const EXPECTED = "a file of deno task bench --json";
 
-/** The content of the file. */
-export interface BenchFile {
-  readonly adapter: AdapterRecord;
-  readonly peak_gflops: number;
-  readonly bandwidth_gbs: number;
-  readonly versions?: { readonly deno: string; readonly tfjs: string };
-  /** when it began, in ISO 8601 */
-  readonly date?: string;
-  /** false while cases are missing */
-  readonly finished?: boolean;
-  readonly compared_with?: { readonly file: string; readonly date: string | null };
-  readonly results: readonly FileResult[];
-}
+const times = z.array(z.number().nonnegative()).min(1).readonly();
+const bySide = z.object({ ours: z.number(), stock: z.number() });
 
-/** What is read of the run that a bench is compared with. */
-const oldSchema = z.object({
-  adapter: z.object({ description: z.string() }),
+/** What is read of a file, of this version or an earlier one. */
+const benchSchema = z.object({
+  adapter: z.object({ description: z.string(), software: z.boolean().optional() }),
+  peak_gflops: z.number(),
+  bandwidth_gbs: z.number(),
   versions: z.object({ deno: z.string(), tfjs: z.string() }).optional(),
+  /** when it began, in ISO 8601 */
   date: z.string().optional(),
+  /** false while cases are missing */
+  finished: z.boolean().optional(),
+  compared_with: z.object({ file: z.string(), date: z.string().nullable() }).optional(),
   results: z.array(z.object({
     op: z.string(),
     case: z.string(),
     ours_ms: z.number().positive(),
-    samples: z.object({
-      ours: z.array(z.number().nonnegative()).min(1).readonly(),
-      stock: z.array(z.number().nonnegative()).min(1).readonly(),
-    }).refine(({ ours, stock }) => ours.length === stock.length, "ours and stock differ in length"),
-  })),
+    stock_ms: z.number(),
+    ratio: z.number(),
+    gflops: z.number().nullable(),
+    percent_of_roofline: z.number().nullable(),
+    dispatches: bySide,
+    samples: z.object({ ours: times, stock: times })
+      .refine(({ ours, stock }) => ours.length === stock.length, "ours and stock differ in length"),
+    /** against the run of `compared_with` */
+    change: z.object({
+      change: z.number(),
+      noise: z.number(),
+      verdict: z.enum(["regression", "gain", "same"]),
+      old_ms: z.number(),
+    }).optional(),
+  })).min(1).readonly(),
 });
 
-/** An earlier run. */
-export type OldBench = z.infer<typeof oldSchema>;
+/** The content of a file that was read. */
+export type BenchContent = z.infer<typeof benchSchema>;
+
+/** A case of the file. */
+export type FileResult = BenchResult & Pick<BenchContent["results"][number], "change">;
+
+/** The content of a file that is written. */
+export type BenchFile = Omit<BenchContent, "adapter" | "results"> & {
+  readonly adapter: AdapterRecord;
+  readonly results: readonly FileResult[];
+};
 
 /** What the head of a new file says. */
 export function fileHead(adapter: AdapterRecord, { gflops, bandwidth }: Peaks): Omit<BenchFile, "results"> {
@@ -74,26 +84,23 @@ export function fileText(content: BenchFile): string {
 }
 
 /**
+ * What bench wrote.
+ *
+ * @param action what is done with it, for the message
+ * @throws {UserError} if it is not what bench writes
+ */
+export function benchContent(content: unknown, path: string, action: string): BenchContent {
+  return parseContent(benchSchema, content, { path, action, expected: EXPECTED });
+}
+
+/**
  * Reads an earlier run.
  *
  * @throws {UserError} if there is none, or it is not what bench writes
  */
-export async function readOldBench(path: string): Promise<OldBench> {
-  const fail = (why: string) =>
-    new UserError(
-      `Cannot compare with ${path}: ${why}; expected a file of deno task bench --json`,
-    );
-  let content: unknown;
-  try {
-    content = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) throw fail("there is no such file");
-    throw fail((error as Error).message);
-  }
-  const read = oldSchema.safeParse(content);
-  if (read.success) return read.data;
-  const [{ path: where, message }] = read.error.issues;
-  throw fail(`${where.join(".") || "the file"}: ${message}`);
+export async function readOldBench(path: string): Promise<BenchContent> {
+  const action = "compare with";
+  return benchContent(await readContent({ path, action, expected: EXPECTED }), path, action);
 }
 
 /**
@@ -101,7 +108,11 @@ export async function readOldBench(path: string): Promise<OldBench> {
  *
  * @throws {UserError} if they are of different adapters
  */
-export function requireSameAdapter(path: string, old: OldBench, adapter: AdapterRecord): void {
+export function requireSameAdapter(
+  path: string,
+  old: Pick<BenchContent, "adapter">,
+  adapter: AdapterRecord,
+): void {
   if (old.adapter.description === adapter.description) return;
   throw new UserError(
     `Cannot compare with ${path}: it was measured on ${old.adapter.description}, and this is ${adapter.description}; ` +

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { TablesFile } from "../../tasks/run/report/tables_report.ts";
 import { chromiumVersion, type PageNode, visit } from "./_browser.ts";
 import { lastLine, messageOf, task } from "./_task.ts";
@@ -173,6 +173,59 @@ Deno.test(
       ], 3);
       const kernel = ["--kernel", "gelu", "--shape", "8,8", "--time", "0.01"];
       lastLine(await task("profile", ...kernel, "--json", profile));
-      messageOf(await task("report", profile));
+      const refused = messageOf(await task("report", profile));
+      assertStringIncludes(
+        refused,
+        `Cannot report ${profile}: it is the profile of one kernel, which has no `,
+      );
     }),
 );
+
+Deno.test("a file that lacks what its report shows: one message that names the file and the place", () =>
+  inFolder(async (folder) => {
+    const path = `${folder}/file.json`;
+    const results = [{
+      op: "gelu",
+      case: "small",
+      ours_ms: 1,
+      stock_ms: 2,
+      ratio: 2,
+      gflops: null,
+      percent_of_roofline: null,
+      dispatches: { ours: 1, stock: 2 },
+      samples: { ours: [1, 1], stock: [2, 2] },
+    }];
+    const bench = { adapter: { description: "any" }, peak_gflops: 1, bandwidth_gbs: 1, results };
+    const without = (key: string) =>
+      Object.fromEntries(Object.entries(results[0]).filter(([k]) => k !== key));
+    const uneven = { ours: [1], stock: [1, 2] };
+    const wrong: [string, unknown][] = [
+      ["adapter: ", { ...bench, adapter: undefined }],
+      ["results.0.samples: ", { ...bench, results: [without("samples")] }],
+      ["results.0.dispatches: ", { ...bench, results: [without("dispatches")] }],
+      ["results.0.samples: ours and stock differ", {
+        ...bench,
+        results: [{ ...results[0], samples: uneven }],
+      }],
+      ["results: ", { ...bench, results: [] }],
+      ["it says of itself nothing that is known; expected a record", { ...bench, bandwidth_gbs: undefined }],
+      ["it is the profile of one kernel", { ...bench, op: "gelu", edited_ms: 1 }],
+      ["preset: ", { format: "fervid-tables" }],
+      ["adapter: ", { parts: {}, kernels: [], layers: [] }],
+      ["(reproduce), the JSON of bench, or ", []],
+    ];
+    const refused = async (content: unknown, ...flags: string[]) => {
+      await Deno.writeTextFile(path, JSON.stringify(content));
+      return messageOf(await task("report", path, ...flags));
+    };
+    for (const [place, content] of wrong) {
+      const message = await refused(content);
+      assertStringIncludes(message, `Cannot report ${path}: `);
+      assertStringIncludes(message, place);
+    }
+    const markdown = await refused({ ...bench, adapter: {} }, "--out", `${folder}/x.md`);
+    assertStringIncludes(markdown, `Cannot report ${path}: adapter.description: `);
+    await Deno.writeTextFile(path, JSON.stringify(bench)); // of an earlier version
+    assertEquals(lastLine(await task("report", path, "--out", `${folder}/x.html`)).kind, "bench");
+    assertStringIncludes(messageOf(await task("report", `${folder}/none.json`)), "there is no such file");
+  }));

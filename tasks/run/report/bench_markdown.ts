@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BenchFile } from "../../bench/file.ts";
+import type { BenchContent } from "../../bench/file.ts";
 import { benchCells } from "./bench_report.ts";
 
 const COLUMNS = [
@@ -31,7 +31,7 @@ function markdownTable(rows: readonly (readonly string[])[]): string[] {
 
 /** The bench as Markdown. */
 export function renderBenchMarkdown(
-  { adapter, versions, peak_gflops, bandwidth_gbs, results }: BenchFile,
+  { adapter, versions, peak_gflops, bandwidth_gbs, results }: BenchContent,
 ): string {
   return [
     "# Measured",

@@ -6,7 +6,7 @@
 import * as Plot from "@observablehq/plot";
 import type { BenchResult } from "../../../kernels/runtime/bench_case.ts";
 import { type Change, changeText, LEAST_CHANGE, tally } from "../../bench/compare.ts";
-import type { BenchFile, FileResult } from "../../bench/file.ts";
+import type { BenchContent, FileResult } from "../../bench/file.ts";
 import { type Html, renderPage, type Section, table, titled } from "./html.ts";
 import { draw } from "./plot.ts";
 
@@ -33,7 +33,7 @@ function ratioOf({ case: name, ratio, samples: { ours, stock } }: BenchResult): 
 }
 
 /** The bench as HTML. */
-export function renderBenchReport(file: BenchFile): Html {
+export function renderBenchReport(file: BenchContent): Html {
   const { adapter, peak_gflops, bandwidth_gbs, versions, date, finished, results } = file;
   const byOp = Map.groupBy(results, ({ op }) => op);
   const faster = results.filter(({ ratio }) => ratio > 1).length;
@@ -98,7 +98,7 @@ export function renderBenchReport(file: BenchFile): Html {
 type Changed = FileResult & { readonly change: Change };
 
 /** What is slower or faster than in an earlier run. */
-function changeSection({ compared_with: earlier, results }: BenchFile): Section | null {
+function changeSection({ compared_with: earlier, results }: BenchContent): Section | null {
   if (earlier === undefined) return null;
   const known = results.filter((result): result is Changed => result.change !== undefined);
   const changed = known.filter(({ change }) => change.verdict !== "same")

@@ -4,21 +4,63 @@
  * @module
  */
 import * as Plot from "@observablehq/plot";
-import type { AdapterRecord } from "../../../kernels/runtime/device.ts";
-import { NETWORK_TITLES } from "../../../models/networks.ts";
+import { z } from "zod";
+import { NETWORK_NAMES, NETWORK_TITLES } from "../../../models/networks.ts";
 import { type Profile, type ProfileRow, rowTable, stepMs, verdict } from "../../profile/summary.ts";
 import type { Workload } from "../../profile/workload.ts";
 import { type Html, renderPage, table } from "./html.ts";
 import { draw } from "./plot.ts";
 
+const row = z.object({
+  name: z.string(),
+  dispatches: z.number(),
+  total_ms: z.number(),
+  median_ms: z.number(),
+  backward_ms: z.number(),
+  share: z.number(),
+  gflops: z.number().nullable(),
+  gbs: z.number().nullable(),
+  percent_of_roofline: z.number().nullable(),
+  allocated_bytes: z.number(),
+}) satisfies z.ZodType<ProfileRow>;
+
 /** The file that profile writes of a network. */
-export interface ProfileFile extends Profile {
-  readonly adapter: AdapterRecord;
-  readonly deno: string;
-  readonly peak_gflops: number;
-  readonly bandwidth_gbs: number;
-  readonly workload: Workload["description"];
-}
+export const profileSchema = z.object({
+  adapter: z.object({ description: z.string(), software: z.boolean().optional() }),
+  deno: z.string(),
+  peak_gflops: z.number(),
+  bandwidth_gbs: z.number(),
+  workload: z.object({
+    network: z.enum(NETWORK_NAMES),
+    mode: z.enum(["train", "inference"]),
+    width: z.number(),
+    size: z.number(),
+    batch: z.number(),
+    window: z.number().nullable(),
+    backbone: z.boolean(),
+  }),
+  steps: z.number(),
+  dispatches: z.object({ ours: z.number(), stock: z.number(), copies: z.number() }),
+  parts: z.object({
+    kernels_ms: z.number(),
+    copies_ms: z.number(),
+    gaps_ms: z.number(),
+    waits_ms: z.number(),
+    sum_ms: z.number(),
+    whole_ms: z.number(),
+    whole_late_ms: z.number(),
+    difference: z.number(),
+    agrees: z.boolean().nullable(),
+    median_gap_ms: z.number(),
+  }),
+  usual: z.object({ wall_ms: z.number(), host_ms: z.number() }),
+  host_ms: z.number(),
+  kernels: z.array(row),
+  layers: z.array(row),
+}) satisfies z.ZodType<Profile & { readonly workload: Workload["description"] }>;
+
+/** Its content. */
+export type ProfileFile = z.infer<typeof profileSchema>;
 
 const FORWARD = "#0072b2";
 const BACKWARD = "#e69f00";

@@ -4,42 +4,48 @@
  * @module
  */
 import * as Plot from "@observablehq/plot";
-import type { Scores } from "../record.ts";
+import { z } from "zod";
 import { escapeHtml, fixed, type Html, renderPage, type Section, table } from "./html.ts";
 import { draw } from "./plot.ts";
 
-/** Mean and standard deviation over the seeds. */
-export interface Spread {
-  readonly mean: number;
-  readonly deviation: number;
-}
+const spread = z.object({ mean: z.number(), deviation: z.number() });
+const scores = z.object({ f1: z.number(), accuracy: z.number(), score: z.number() });
 
-/** A row of a table: ours over several seeds, and the paper's. */
-export interface TableRow {
-  readonly name: string;
-  readonly seeds: number;
-  readonly f1: Spread;
-  readonly accuracy: Spread;
-  readonly score: Spread;
-  readonly paper: Scores | null;
-}
+/** Ours over several seeds, and the paper's. */
+const rows = z.array(
+  z.object({
+    name: z.string(),
+    seeds: z.number(),
+    f1: spread,
+    accuracy: spread,
+    score: spread,
+    paper: scores.nullable(),
+  }).readonly(),
+).readonly();
 
 /** The file that `reproduce` writes. */
-export interface TablesFile {
-  readonly format: "fervid-tables";
-  readonly preset: string;
+export const tablesSchema = z.object({
+  format: z.literal("fervid-tables"),
+  preset: z.string(),
   /** the data's folder, or `synthetic` */
-  readonly data: string;
-  readonly seeds: readonly number[];
-  readonly table_1: readonly TableRow[];
-  readonly table_2: readonly TableRow[];
-  readonly majority_score: number;
-  readonly uniform_score: number;
+  data: z.string(),
+  seeds: z.array(z.number()).readonly(),
+  table_1: rows,
+  table_2: rows,
+  majority_score: z.number(),
+  uniform_score: z.number(),
   /** what ran, by the record of the first run */
-  readonly facts: readonly (readonly [string, string])[];
+  facts: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
   /** the reports of the runs, relative to the file */
-  readonly reports: readonly string[];
-}
+  reports: z.array(z.string()).readonly(),
+}).readonly();
+
+/** Its content. */
+export type TablesFile = z.infer<typeof tablesSchema>;
+/** A row of a table. */
+export type TableRow = TablesFile["table_1"][number];
+/** Mean and standard deviation over the seeds. */
+export type Spread = TableRow["f1"];
 
 /** The tables as HTML. */
 export function renderTablesReport(file: TablesFile): Html {

@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { BenchResult } from "../../../kernels/runtime/bench_case.ts";
 import { changeText, compareCase, LEAST_CHANGE, tally } from "../../../tasks/bench/compare.ts";
-import { type BenchFile, type FileResult, fileText, type OldBench } from "../../../tasks/bench/file.ts";
+import { type BenchFile, type FileResult, fileText } from "../../../tasks/bench/file.ts";
 import { lastLine, messageOf, task, taskCommand } from "../_task.ts";
 
 /** A case whose ours takes so many milliseconds, scattered by so much, where stock takes 10. */
@@ -21,7 +21,7 @@ function result(ms: number, scatter: number, { load = 1, op = "conv2d" } = {}): 
   };
 }
 
-const old = (...results: BenchResult[]): OldBench => ({ adapter: { description: "one" }, results });
+const old = (...results: BenchResult[]) => ({ results });
 
 Deno.test("a change counts beyond 5 % and beyond twice the spread of both runs", () => {
   const verdictOf = (was: BenchResult, is: BenchResult) => compareCase(is, old(was))!.verdict;
@@ -98,7 +98,7 @@ Deno.test("bench --compare: a slower case, another adapter, and what is no file 
     assertStringIncludes(other, `it was measured on another, and this is ${measured.adapter.description}`);
     assertEquals(lastLine(await bench("--compare", path, "--other-adapter")).new, 0);
 
-    await Deno.writeTextFile(path, `{"adapter":{"description":"x"},"results":[{"op":1}]}`);
+    await Deno.writeTextFile(path, fileOf([{ ...now, op: 1 as unknown as string }], "x"));
     const refused: [string, string[]][] = [
       ["results.0.op", ["--compare", path]],
       ["there is no such file", ["--compare", `${folder}/none.json`]],
