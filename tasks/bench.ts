@@ -209,7 +209,9 @@ function compareAll(results: readonly FileResult[], { file, old }: Comparison, c
       old.date === undefined ? "" : ` of ${old.date}`
     }: ${regression} slower, ${gain} faster, ` +
       `${same} the same, ${added} new. Compared is ours's time in units of stock's of the same round; a change counts ` +
-      `beyond ${100 * LEAST_CHANGE} % and beyond twice the spread of both runs' rounds`,
+      `beyond ${
+        100 * LEAST_CHANGE
+      } % and beyond twice the spread of both runs' rounds, if ours's own milliseconds moved that way too`,
   );
   for (const { op, case: name, change } of results) {
     if (change?.verdict !== "regression") continue;

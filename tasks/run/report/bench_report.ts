@@ -113,8 +113,8 @@ function changeSection({ compared_with: earlier, results }: BenchContent): Secti
       "units of stock's of the same round, so that what else the machine does cancels out. A change counts beyond " +
       `${
         100 * LEAST_CHANGE
-      } % and beyond twice the spread of the rounds of both runs; the grey bar is what it had to ` +
-      `exceed. ${same} cases are the same within that, ${added} are new.`,
+      } % and beyond twice the spread of the rounds of both runs, if ours's own milliseconds moved that way too; the grey ` +
+      `bar is what it had to exceed. ${same} cases are the same within that, ${added} are new.`,
     body: changed.length === 0
       ? "<p>Nothing has changed beyond the noise.</p>"
       : changeChart(changed) + table(

@@ -50,6 +50,28 @@ Deno.test("a machine that is twice as slow is no regression; a case that was not
   assertEquals(tally([change, added, slower, faster, faster]), { regression: 1, gain: 2, same: 1, new: 1 });
 });
 
+Deno.test("what only stock moved is no verdict, nor what ours moved within its own noise or the other way", () => {
+  const of = (ours: number, stock: number, scatter = 0): BenchResult => {
+    const base = result(ours, 0);
+    const factors = [0, 1, -1, 2, -2].map((step) => Math.exp(scatter * step));
+    const samples = { ours: factors.map((f) => f * ours), stock: factors.map((f) => f * stock) };
+    return { ...base, ours_ms: ours, stock_ms: stock, samples };
+  };
+  const changeOf = (was: BenchResult, is: BenchResult) => compareCase(is, old(was))!;
+  const alone = changeOf(of(1, 10), of(1.04, 4));
+  assertEquals([alone.verdict, changeText(alone)], ["same", "+160.0 % ±5.0 stock"]);
+  assertEquals(changeOf(of(1, 10), of(1.04, 30)).verdict, "same");
+  assertEquals(changeOf(of(1, 10), of(1.06, 4)).verdict, "regression");
+  assertEquals(changeOf(of(1, 10), of(0.94, 30)).verdict, "gain");
+  assertEquals(changeOf(of(1, 10), of(0.5, 3)).verdict, "same"); // faster, but by less than stock
+  assertEquals(changeOf(of(1, 10), of(2, 30)).verdict, "same");
+  // Both scatter together: the ratio does not, ours by 1.4826 * 0.2 in each run, and 2 spreads are e^0.839 = 2.31.
+  const layerNorm = changeOf(of(1.05, 263, 0.2), of(1.66, 95, 0.2));
+  assertEquals([layerNorm.verdict, changeText(layerNorm)], ["same", "+337.7 % ±5.0 stock"]);
+  assertEquals(changeOf(of(1, 10, 0.2), of(2.2, 10, 0.2)).verdict, "same");
+  assertEquals(changeOf(of(1, 10, 0.2), of(2.4, 10, 0.2)).verdict, "regression");
+});
+
 const ADAPTER = { description: "another", vendor: "", architecture: "", device: "", software: true };
 
 /** A file of an earlier run. */
