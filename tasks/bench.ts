@@ -9,7 +9,7 @@ import { benchCase, type BenchResult } from "../kernels/runtime/bench_case.ts";
 import type { AdapterRecord } from "../kernels/runtime/device.ts";
 import { measurePeaks, type Peaks } from "../kernels/runtime/peak.ts";
 import { BENCH_CASES } from "./bench/cases.ts";
-import { changeText, compareCase, LEAST_CHANGE, tally } from "./bench/compare.ts";
+import { changeText, compareCase, LEAST_CHANGE, missingFrom, tally } from "./bench/compare.ts";
 import {
   type BenchContent,
   type BenchFile,
@@ -20,9 +20,10 @@ import {
   requireSameAdapter,
 } from "./bench/file.ts";
 import { applyChoices } from "./run/choices.ts";
-import { type Context, defineCommand, nearest, type Options, runTask, UserError } from "./run/cli.ts";
+import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
-import { requireWritable, writeTextAtomic } from "./run/files.ts";
+import { isSameFile, requireWritable, writeTextAtomic } from "./run/files.ts";
+import { parseOps } from "./run/ops_flag.ts";
 
 /** Where the last run of each named adapter is kept; version control keeps the earlier ones. */
 const HISTORY = "bench";
@@ -76,15 +77,7 @@ type BenchOptions = Options<typeof command.flags>;
 
 /** The cases that the flags select. */
 function select(ops: string | undefined, filter: string | undefined): BenchCase[] {
-  const wanted = ops?.split(",").map((op) => op.trim()).filter((op) => op !== "") ?? OPS;
-  for (const op of wanted) {
-    if (OPS.includes(op)) continue;
-    const meant = nearest(op, OPS);
-    throw new UserError(
-      `Cannot run bench: --ops has ${JSON.stringify(op)}; expected some of ${OPS.join(", ")}` +
-        (meant === undefined ? "" : `; did you mean ${meant}?`),
-    );
-  }
+  const wanted = parseOps("bench", ops, OPS);
   const cases = BENCH_CASES.filter(({ op, name }) =>
     wanted.includes(op) && (filter === undefined || `${op} ${name}`.includes(filter))
   );
@@ -95,6 +88,9 @@ function select(ops: string | undefined, filter: string | undefined): BenchCase[
   }
   return cases;
 }
+
+/** Names of cases in a line at most. */
+const MOST_MISSING = 8;
 
 const TITLES = ["ours ms", "stock ms", "ratio", "rate", "% roofline", "dispatches"];
 const WIDTH = 13;
@@ -157,7 +153,9 @@ async function comparison(
     if (otherAdapter) refuse("--other-adapter is without --compare; expected --compare FILE");
     return undefined;
   }
-  if (json === file) refuse(`--json is the file to compare with, ${file}; expected another`);
+  if (json !== undefined && await isSameFile(json, file)) {
+    refuse(`--json is the file to compare with, ${file}; expected another`);
+  }
   const first = compare === undefined && !await exists(file);
   return first ? undefined : { file, old: await readOldBench(file) };
 }
@@ -201,8 +199,13 @@ async function measure(
   return results;
 }
 
-/** What changed, in lines; the numbers for the last line. */
-function compareAll(results: readonly FileResult[], { file, old }: Comparison, context: Context) {
+/** What changed, in lines; the numbers for the last line. `all`: no case was left out by a flag. */
+function compareAll(
+  results: readonly FileResult[],
+  { file, old }: Comparison,
+  all: boolean,
+  context: Context,
+) {
   const { regression, gain, same, new: added } = tally(results.map(({ change }) => change));
   context.log(
     `since ${file}${
@@ -213,11 +216,24 @@ function compareAll(results: readonly FileResult[], { file, old }: Comparison, c
         100 * LEAST_CHANGE
       } % and beyond twice the spread of both runs' rounds, if ours's own milliseconds moved that way too`,
   );
+  const missing = all ? missingFrom(results, old) : [];
+  if (missing.length > 0) {
+    const listed = missing.slice(0, MOST_MISSING).map(({ op, case: name }) => `${op} ${name}`).join("; ");
+    const more = missing.length > MOST_MISSING ? `; and ${missing.length - MOST_MISSING} more` : "";
+    context.log(`not measured any more, of the cases in ${file}: ${listed}${more}`);
+  }
   for (const { op, case: name, change } of results) {
     if (change?.verdict !== "regression") continue;
     context.log(`SLOWER: ${op} ${name}: ${changeText(change)}`);
   }
-  return { compared_with: file, regressions: regression, gains: gain, same, new: added };
+  return {
+    compared_with: file,
+    regressions: regression,
+    gains: gain,
+    same,
+    new: added,
+    missing: missing.length,
+  };
 }
 
 /** Says what makes two runs differ beside our code. */
@@ -263,7 +279,7 @@ await runTask(command, Deno.args, async (options, context) => {
   };
   const results = await measure(cases, { time, old: against?.old, peaks, context }, keep);
   if (history !== undefined) await writeTextAtomic(historyFile(history), text(results));
-  const changes = against && compareAll(results, against, context);
+  const changes = against && compareAll(results, against, (ops ?? filter) === undefined, context);
   if (options.failOnRegression && changes && changes.regressions > 0) {
     throw new UserError(
       `${changes.regressions} of ${results.length} cases are slower than in ${against.file}`,

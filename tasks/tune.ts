@@ -11,9 +11,10 @@ import {
   type TuneCase,
   tuneCase,
 } from "../kernels/runtime/tuner.ts";
-import { defineCommand, nearest, runTask, UserError } from "./run/cli.ts";
+import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
 import { requireWritable, writeTextAtomic } from "./run/files.ts";
+import { parseOps } from "./run/ops_flag.ts";
 import { readChoices } from "./run/choices.ts";
 import { TUNE_CASES } from "./tune/cases.ts";
 
@@ -46,15 +47,7 @@ const command = defineCommand({
 
 /** The cases that the flags select. */
 function select(ops: string | undefined, filter: string | undefined): TuneCase[] {
-  const wanted = ops?.split(",").map((op) => op.trim()).filter((op) => op !== "") ?? OPS;
-  for (const op of wanted) {
-    if (OPS.includes(op)) continue;
-    const meant = nearest(op, OPS);
-    throw new UserError(
-      `Cannot run tune: --ops has ${JSON.stringify(op)}; expected some of ${OPS.join(", ")}` +
-        (meant === undefined ? "" : `; did you mean ${meant}?`),
-    );
-  }
+  const wanted = parseOps("tune", ops, OPS);
   const cases = TUNE_CASES.filter(({ op, sizes }) =>
     wanted.includes(op) && (filter === undefined || `${op} ${shapeClass(sizes)}`.includes(filter))
   );

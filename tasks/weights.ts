@@ -11,7 +11,7 @@ import { writeSafetensors } from "../models/weights/safetensors.ts";
 import { elementCount, type StoredTensor, toNumbers } from "../models/weights/tensor.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { HINT_FLAGS } from "./run/hint_flags.ts";
-import { requireWritable } from "./run/files.ts";
+import { isSameFile, requireWritable } from "./run/files.ts";
 import { textTable } from "./run/table.ts";
 
 const command = defineCommand({
@@ -122,15 +122,6 @@ async function convert(file: WeightsFile, options: WeightsOptions, log: Log) {
     log(`left out: ${pretrained.ignored.join(", ")}`);
   }
   return { from: file.path, to, tensors: tensors.size };
-}
-
-async function isSameFile(a: string, b: string): Promise<boolean> {
-  try {
-    return await Deno.realPath(a) === await Deno.realPath(b);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** The header of a converted file: what `--init` and `inspect` read. */

@@ -76,6 +76,15 @@ export function compareCase(
   return { change: Math.expm1(ratio.by), noise: Math.expm1(ratio.noise), verdict, old_ms: before.ours_ms };
 }
 
+/** Cases of the earlier run that this one lacks. */
+export function missingFrom<T extends Pick<BenchResult, "op" | "case">>(
+  results: readonly Pick<BenchResult, "op" | "case">[],
+  old: { readonly results: readonly T[] },
+): T[] {
+  const measured = new Set(results.map(({ op, case: name }) => `${op} ${name}`));
+  return old.results.filter(({ op, case: name }) => !measured.has(`${op} ${name}`));
+}
+
 const signed = (share: number) => `${share < 0 ? "−" : "+"}${(100 * Math.abs(share)).toFixed(1)} %`;
 
 /** A change in words, with what it must exceed: `+12.3 % ±5.0 SLOWER`; `stock`: beyond it, but ours's own time is not. */

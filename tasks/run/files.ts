@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./cli.ts";
 
 /**
@@ -66,5 +66,20 @@ export async function requireWritableFolder(folder: string): Promise<void> {
     throw new UserError(
       `Cannot write to ${folder}: ${(error as Error).message}; expected a folder that can be written`,
     );
+  }
+}
+
+/** Whether two paths are of one file, which need not be there yet. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  return await realPath(resolve(a)) === await realPath(resolve(b));
+}
+
+/** Links are followed as far as there is something. */
+async function realPath(path: string): Promise<string> {
+  try {
+    return await Deno.realPath(path);
+  } catch {
+    const folder = dirname(path);
+    return folder === path ? path : join(await realPath(folder), basename(path));
   }
 }

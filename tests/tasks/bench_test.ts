@@ -1,33 +1,17 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-
-const ROOT = new URL("../../", import.meta.url).pathname;
-const CONFIG = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-
-/** Runs a task's command line as deno.json has it, with its permissions. */
-async function task(name: string, ...args: string[]) {
-  const [, ...words] = (CONFIG.tasks[name].command as string).split(" ");
-  const command = new Deno.Command("deno", {
-    args: [...words, ...args],
-    cwd: ROOT,
-    stdout: "piped",
-    stderr: "piped",
-  });
-  const { code, stdout, stderr } = await command.output();
-  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  return { code, out, err, last: () => JSON.parse(out.trim().split("\n").at(-1)!) };
-}
+import { lastLine, messageOf, task } from "./_task.ts";
 
 async function assertRefused(message: string, name: string, ...args: string[]) {
-  const { code, err } = await task(name, ...args);
-  assertEquals(code, 1, err);
-  assertStringIncludes(err, message);
+  assertStringIncludes(messageOf(await task(name, ...args)), message);
 }
 
-Deno.test("bench and tune: an unknown op, and a filter that nothing matches", async () => {
+Deno.test("bench and tune: an unknown op, no op, and a filter that nothing matches", async () => {
   await Promise.all(["bench", "tune"].flatMap((name) => [
     assertRefused(`Cannot run ${name}: --ops has "conv2d_fw"; expected some of`, name, "--ops", "conv2d_fw"),
     assertRefused("did you mean conv2d_fwd?", name, "--ops", "conv2d_fw"),
     assertRefused('contains "nowhere"', name, "--filter", "nowhere"),
+    assertRefused(`Cannot run ${name}: --ops is "," and names none; expected some of`, name, "--ops", ","),
+    assertRefused(`Cannot run ${name}: --ops is " " and names none`, name, "--ops", " "),
   ]));
 });
 
@@ -37,8 +21,8 @@ Deno.test("tune keeps its choices, and bench uses them", async () => {
     const [cache, json] = [`${folder}/variants.json`, `${folder}/bench.json`];
     const conv = ["--ops", "conv2d_bwd_filter", "--filter"];
     const tuned = await task("tune", ...conv, "pixels64 taps1 stride1 C512 K128", "--cache", cache);
-    assertEquals(tuned.code, 0, tuned.err);
-    assertEquals([tuned.last().classes, tuned.last().cache], [1, cache]);
+    const { classes, cache: kept, adapter: tunedOn } = lastLine(tuned);
+    assertEquals([classes, kept], [1, cache]);
     const { choices, adapter, deno } = JSON.parse(await Deno.readTextFile(cache));
     assertEquals(choices.length, 1);
     assertEquals([choices[0].op, choices[0].shape_class], [
@@ -46,7 +30,7 @@ Deno.test("tune keeps its choices, and bench uses them", async () => {
       "pixels64 taps1 stride1 C512 K128",
     ]);
     assert(choices[0].ms > 0 && choices[0].ms <= choices[0].default_ms);
-    assertEquals([deno, adapter.description], [Deno.version.deno, tuned.last().adapter]);
+    assertEquals([deno, adapter.description], [Deno.version.deno, tunedOn]);
 
     const timed = await task(
       "bench",
@@ -59,11 +43,11 @@ Deno.test("tune keeps its choices, and bench uses them", async () => {
       "--json",
       json,
     );
-    assertEquals(timed.code, 0, timed.err);
-    assertMatch(timed.out, /^adapter: /m);
-    assertStringIncludes(timed.out, `variants: 1 tuned ones of ${cache}`);
+    assertEquals(timed.code, 0, timed.stderr);
+    assertMatch(timed.stdout, /^adapter: /m);
+    assertStringIncludes(timed.stdout, `variants: 1 tuned ones of ${cache}`);
     assertMatch(
-      timed.out,
+      timed.stdout,
       /^conv2d_bwd_filter +resnet50 conv5 reduce +[\d.]+ +[\d.]+ +[\d.]+x +[\d.]+ GF\/s/m,
     );
     const file = JSON.parse(await Deno.readTextFile(json));

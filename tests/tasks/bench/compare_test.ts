@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { BenchResult } from "../../../kernels/runtime/bench_case.ts";
-import { changeText, compareCase, LEAST_CHANGE, tally } from "../../../tasks/bench/compare.ts";
+import { changeText, compareCase, LEAST_CHANGE, missingFrom, tally } from "../../../tasks/bench/compare.ts";
 import { type BenchFile, type FileResult, fileText } from "../../../tasks/bench/file.ts";
 import { lastLine, messageOf, task, taskCommand } from "../_task.ts";
 
@@ -72,6 +72,12 @@ Deno.test("what only stock moved is no verdict, nor what ours moved within its o
   assertEquals(changeOf(of(1, 10, 0.2), of(2.4, 10, 0.2)).verdict, "regression");
 });
 
+Deno.test("cases that are gone are found", () => {
+  const before = [result(1, 0), result(1, 0, { op: "gru" })];
+  assertEquals(missingFrom([result(2, 0)], { results: before }), [before[1]]);
+  assertEquals(missingFrom(before, { results: before }), []);
+});
+
 const ADAPTER = { description: "another", vendor: "", architecture: "", device: "", software: true };
 
 /** A file of an earlier run. */
@@ -121,16 +127,26 @@ Deno.test("bench --compare: a slower case, another adapter, and what is no file 
     assertEquals(lastLine(await bench("--compare", path, "--other-adapter")).new, 0);
 
     await Deno.writeTextFile(path, fileOf([{ ...now, op: 1 as unknown as string }], "x"));
+    await Deno.symlink(json, `${folder}/link.json`);
     const refused: [string, string[]][] = [
       ["results.0.op", ["--compare", path]],
       ["there is no such file", ["--compare", `${folder}/none.json`]],
       ["--json is the file to compare with", ["--compare", json, "--json", json]],
+      ["--json is the file to compare with", ["--compare", json, "--json", `${folder}/./none/../new.json`]],
+      ["--json is the file to compare with", ["--compare", json, "--json", `${folder}/link.json`]],
       ["--fail-on-regression is without --compare", ["--fail-on-regression"]],
       ["--other-adapter is without --compare", ["--other-adapter"]],
       ["--history goes without --ops and --filter", ["--history", "x"]],
     ];
     for (const [message, flags] of refused) assertStringIncludes(messageOf(await bench(...flags)), message);
-    assertStringIncludes(messageOf(await task("bench", "--history", "a/b", "--dry-run")), "a file's name");
+    const history = async (...flags: string[]) =>
+      messageOf(await task("bench", "--history", ...flags, "--dry-run"));
+    assertStringIncludes(await history("a/b"), "a file's name");
+    for (
+      const path of ["./bench/none.json", `${new URL("../../../", import.meta.url).pathname}bench/none.json`]
+    ) {
+      assertStringIncludes(await history("none", "--json", path), "--json is the file to compare with");
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { UserError } from "../../../tasks/run/cli.ts";
-import { requireWritable, writeTextAtomic } from "../../../tasks/run/files.ts";
+import { isSameFile, requireWritable, writeTextAtomic } from "../../../tasks/run/files.ts";
 import { messageOf, task } from "../_task.ts";
 
 /** Runs a body in an empty folder that is the current one; afterwards these names are in it. */
@@ -46,6 +46,23 @@ Deno.test("a file that cannot be written whole: what was there stays, and nothin
     await Deno.mkdir("folder");
     await assertRejects(() => writeTextAtomic("folder", "after"), UserError, "Cannot write folder: "); // the rename
   }, ["a.json", "folder"]));
+
+Deno.test("two paths of one file, which need not be there", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir("real");
+    await Deno.writeTextFile("real/a", "");
+    await Deno.symlink("real", "link");
+    for (const path of ["real/a", "./real/a", `${folder}/real/a`, "link/a", "link/../real/a"]) {
+      assertEquals([await isSameFile("real/a", path), await isSameFile("real/b", path.replace(/a$/, "b"))], [
+        true,
+        true,
+      ]);
+      assertEquals([await isSameFile("real/a", path + "a"), await isSameFile("real/b", path + "b")], [
+        false,
+        false,
+      ]);
+    }
+  }, ["link", "real"]));
 
 Deno.test("tasks refuse a folder in the place of a file before they measure", async () => {
   const folder = await Deno.makeTempDir();
