@@ -5,7 +5,7 @@
  */
 import { register } from "../kernels/mod.ts";
 import { measurePeaks, type Peaks } from "../kernels/runtime/peak.ts";
-import { profileKernel } from "./profile/alone_task.ts";
+import { kernelCases, profileKernel } from "./profile/alone_task.ts";
 import { WORKLOAD_FLAGS, type WorkloadFlags, workloadOptions } from "./profile/flags.ts";
 import { PROFILED_KERNELS } from "./profile/kernels.ts";
 import { measureSteps } from "./profile/measure.ts";
@@ -13,7 +13,7 @@ import { partLines, rowTable, summarize, verdict } from "./profile/summary.ts";
 import { toTrace } from "./profile/trace.ts";
 import { createWorkload, type WorkloadOptions } from "./profile/workload.ts";
 import { applyChoices } from "./run/choices.ts";
-import { type Context, defineCommand, runTask, UserError } from "./run/cli.ts";
+import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
 import { requireWritable, writeTextAtomic } from "./run/files.ts";
 import { textTable } from "./run/table.ts";
@@ -26,7 +26,7 @@ const command = defineCommand({
     "edited shader against the current one.",
   flags: {
     ...WORKLOAD_FLAGS,
-    rows: { type: "integer", min: 1, default: 25, description: "rows of a table; the rest is summed up" },
+    rows: { type: "integer", min: 1, description: "rows of a table; the rest is summed up (default 25)" },
     trace: {
       type: "string",
       placeholder: "FILE",
@@ -48,7 +48,7 @@ const command = defineCommand({
       placeholder: "N,H,W,...",
       description: "of --kernel; its letters are in the error",
     },
-    stride: { type: "integer", min: 1, default: 1, description: "of a convolution" },
+    stride: { type: "integer", min: 1, description: "of a convolution (default 1)" },
     pad: { type: "integer", min: 0, description: "of a convolution (default half the filter)" },
     variant: {
       type: "string",
@@ -65,7 +65,7 @@ const command = defineCommand({
       placeholder: "FILE",
       description: "an edited copy of a shader of the kernel, held against the right result, then timed",
     },
-    time: { type: "number", min: 0, default: 1, description: "seconds of measuring a kernel" },
+    time: { type: "number", min: 0, description: "seconds of measuring a kernel (default 1)" },
   },
   examples: [
     "deno task profile --model cnn --batch 16 --trace out/trace.json",
@@ -74,6 +74,10 @@ const command = defineCommand({
     "deno task profile --kernel conv2d_fwd --shape 16,12,12,16,3,3,16 --wgsl /tmp/conv2d_fwd.wgsl",
   ],
 });
+
+type ProfileOptions = Options<typeof command.flags>;
+
+const ROWS = 25;
 
 interface Started {
   readonly adapter: AdapterRecord;
@@ -91,7 +95,7 @@ async function start(variants: string | undefined, context: Context): Promise<St
 
 interface Outputs {
   readonly steps: number | undefined;
-  readonly rows: number;
+  readonly rows: number | undefined;
   readonly trace: string | undefined;
   readonly json: string | undefined;
 }
@@ -99,7 +103,7 @@ interface Outputs {
 async function profileNetwork(
   options: WorkloadOptions,
   { adapter, peaks }: Started,
-  { steps, rows, trace, json }: Outputs,
+  { steps, rows = ROWS, trace, json }: Outputs,
   context: Context,
 ): Promise<Record<string, unknown>> {
   const workload = createWorkload(options);
@@ -152,39 +156,51 @@ async function profileNetwork(
   }
 }
 
-const ALONE = ["shape", "variant", "show", "wgsl", "pad"] as const;
+/** Flags of one kernel alone, and of a network. */
+const ALONE = ["shape", "stride", "pad", "variant", "show", "wgsl", "time"] as const;
+const NETWORK = [...Object.keys(WORKLOAD_FLAGS) as (keyof typeof WORKLOAD_FLAGS)[], "rows", "trace"] as const;
+
+/** @throws {UserError} for a flag that would do nothing */
+function requireNone(options: ProfileOptions, names: readonly (keyof ProfileOptions)[], how: string): void {
+  const astray = names.find((name) => name === "set" ? options.set.length > 0 : options[name] !== undefined);
+  if (astray !== undefined) throw new UserError(`Cannot run profile: --${astray} goes ${how}`);
+}
+
+async function profileAlone(kernel: string, options: ProfileOptions, context: Context) {
+  const { shape, json, variants, dryRun } = options;
+  requireNone(options, NETWORK, "without --kernel; expected a network's flags, or a kernel's");
+  if (shape === undefined) {
+    const { letters } = PROFILED_KERNELS[kernel];
+    throw new UserError(
+      `Cannot run profile: --shape is missing; ${kernel} wants --shape ${letters.join(",")}`,
+    );
+  }
+  const flags = { ...options, kernel, shape };
+  kernelCases(flags); // a wrong shape is told before the device is there
+  context.log(JSON.stringify({ kernel, shape, variants: variants ?? null }));
+  if (dryRun) return { dryRun: true };
+  if (json !== undefined) await requireWritable(json);
+  const { adapter, peaks } = await start(variants, context);
+  const result = await profileKernel(flags, peaks, context);
+  const content = {
+    adapter,
+    deno: Deno.version.deno,
+    peak_gflops: peaks.gflops,
+    bandwidth_gbs: peaks.bandwidth,
+  };
+  if (json !== undefined) {
+    await writeTextAtomic(json, JSON.stringify({ ...content, ...result.file }, null, 2) + "\n");
+  }
+  return { adapter: adapter.description, ...result.line, json: json ?? null };
+}
 
 await runTask(command, Deno.args, async (options, context) => {
   const { kernel, trace, json, variants, dryRun } = options;
-  for (const path of [trace, json]) if (path !== undefined && !dryRun) await requireWritable(path);
-  if (kernel !== undefined) {
-    if (options.shape === undefined) {
-      const { letters } = PROFILED_KERNELS[kernel];
-      throw new UserError(
-        `Cannot run profile: --shape is missing; ${kernel} wants --shape ${letters.join(",")}`,
-      );
-    }
-    context.log(JSON.stringify({ kernel, shape: options.shape, variants: variants ?? null }));
-    if (dryRun) return { dryRun: true };
-    const { adapter, peaks } = await start(variants, context);
-    const result = await profileKernel({ ...options, kernel, shape: options.shape }, peaks, context);
-    const content = {
-      adapter,
-      deno: Deno.version.deno,
-      peak_gflops: peaks.gflops,
-      bandwidth_gbs: peaks.bandwidth,
-    };
-    if (json !== undefined) {
-      await writeTextAtomic(json, JSON.stringify({ ...content, ...result.file }, null, 2) + "\n");
-    }
-    return { adapter: adapter.description, ...result.line, json: json ?? null };
-  }
-  const astray = ALONE.find((name) => options[name] !== undefined);
-  if (astray !== undefined) {
-    throw new UserError(`Cannot run profile: --${astray} goes with --kernel; expected --kernel NAME`);
-  }
+  if (kernel !== undefined) return await profileAlone(kernel, options, context);
+  requireNone(options, ALONE, "with --kernel; expected --kernel NAME");
   const workload = await workloadOptions("profile", options as WorkloadFlags);
   context.log(JSON.stringify({ ...workload, variants: variants ?? null }));
   if (dryRun) return { dryRun: true };
+  for (const path of [trace, json]) if (path !== undefined) await requireWritable(path);
   return await profileNetwork(workload, await start(variants, context), options, context);
 });

@@ -19,20 +19,28 @@ import {
   requireRight,
   withEdit,
 } from "./alone.ts";
-import { PROFILED_KERNELS, type ProfiledKernel } from "./kernels.ts";
+import { PROFILED_KERNELS } from "./kernels.ts";
 
-/** The flags of one kernel. */
-export interface KernelFlags {
+/** The flags that say what runs. */
+export interface CaseFlags {
   readonly kernel: string;
   readonly shape: string;
-  readonly stride: number;
+  /** 1 if undefined */
+  readonly stride: number | undefined;
+  /** half the filter if undefined */
   readonly pad: number | undefined;
+}
+
+/** The flags of one kernel. */
+export interface KernelFlags extends CaseFlags {
   readonly variant: string | undefined;
   readonly show: "wgsl" | undefined;
   readonly wgsl: string | undefined;
-  /** seconds */
-  readonly time: number;
+  /** seconds; 1 if undefined */
+  readonly time: number | undefined;
 }
+
+const SECONDS = 1;
 
 /** What goes into the JSON file, and what into the last line. */
 export interface KernelProfile {
@@ -40,34 +48,66 @@ export interface KernelProfile {
   readonly line: Record<string, unknown>;
 }
 
-function parseShape(kernel: string, text: string, { letters }: ProfiledKernel): number[] {
+/**
+ * The kernel's cases at the shape, without a device.
+ *
+ * @throws {UserError} for a shape that it does not take, and a stride or a pad where nothing moves
+ */
+export function kernelCases({ kernel, shape: text, stride, pad }: CaseFlags): TuneCase[] {
+  const profiled = PROFILED_KERNELS[kernel];
+  const refuse = (why: string) => {
+    throw new UserError(`Cannot profile ${kernel}: ${why}`);
+  };
+  const { letters, moves = false } = profiled;
   const shape = text.split(/[,x]/).map((part) => Number(part.trim() || NaN));
+  const said = `--shape is ${JSON.stringify(text)}`;
   if (shape.length !== letters.length || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
-    throw new UserError(
-      `Cannot profile ${kernel}: --shape is ${
-        JSON.stringify(text)
-      }; expected ${letters.length} sizes of at least 1: ${letters.join(",")}`,
-    );
+    refuse(`${said}; expected ${letters.length} sizes of at least 1: ${letters.join(",")}`);
   }
-  return shape;
+  for (const [name, given] of Object.entries({ stride, pad })) {
+    if (given !== undefined && !moves) refuse(`--${name} is ${given}, and it moves no filter; expected none`);
+  }
+  const steps = { stride: stride ?? 1, pad };
+  const wrong = profiled.refusal?.(shape, steps);
+  if (wrong !== undefined) refuse(`${said}: ${wrong}`);
+  return profiled.cases(shape, steps);
 }
 
-/** The variants that `--variant` selects, with their numbers. */
-function select(item: TuneCase, wanted: string | undefined): { number: number; variant: unknown }[] {
-  const all = item.candidates().map((variant, i) => ({ number: i + 1, variant }));
+/** A case with those of its variants that are wanted, and their numbers. */
+interface Selection {
+  readonly item: TuneCase;
+  readonly variants: readonly { readonly number: number; readonly variant: unknown }[];
+}
+
+/**
+ * What `--variant` selects; a pass that has no such variant is left out.
+ *
+ * @throws {UserError} if none has one
+ */
+function select(cases: readonly TuneCase[], wanted: string | undefined, context: Context): Selection[] {
+  const all = cases.map((item) => ({
+    item,
+    variants: item.candidates().map((variant, i) => ({ number: i + 1, variant })),
+  }));
   if (wanted === undefined) return all;
-  const found = all.filter(({ number, variant }) =>
-    /^\d+$/.test(wanted) ? number === Number(wanted) : JSON.stringify(variant).includes(wanted)
-  );
-  if (found.length === 0) {
-    const listed = all.map(({ number, variant }) => `\n  ${number} ${JSON.stringify(variant)}`).join("");
+  const isWanted = ({ number, variant }: Selection["variants"][number]) =>
+    /^\d+$/.test(wanted) ? number === Number(wanted) : JSON.stringify(variant).includes(wanted);
+  const found = all.map(({ item, variants }) => ({ item, variants: variants.filter(isWanted) }));
+  const selected = found.filter(({ variants }) => variants.length > 0);
+  if (selected.length === 0) {
+    const listed = all.map(({ item, variants }) =>
+      variants.map(({ number, variant }) => `\n  ${item.op} ${number} ${JSON.stringify(variant)}`).join("")
+    );
     throw new UserError(
-      `Cannot profile ${item.op}: no variant is or contains ${
+      `Cannot profile ${cases.map(({ op }) => op).join(", ")}: no variant is or contains ${
         JSON.stringify(wanted)
-      }; expected one of${listed}`,
+      }; expected one of${listed.join("")}`,
     );
   }
-  return found;
+  for (const { item, variants } of found) {
+    if (variants.length === 0) context.log(`left out: ${item.op} has no variant ${JSON.stringify(wanted)}`);
+  }
+  return selected;
 }
 
 /** The sizes of a case as they are, not as a class. */
@@ -116,16 +156,15 @@ function showSources(item: TuneCase, variant: unknown, context: Context): void {
 
 /** Every selected variant that is right, in turns. */
 async function raceVariants(
-  item: TuneCase,
-  { variant: wanted, time }: KernelFlags,
+  { item, variants }: Selection,
+  { time = SECONDS }: KernelFlags,
   peaks: Peaks,
   context: Context,
 ): Promise<ContestantResult[]> {
-  const selected = select(item, wanted);
   const run = item.setup();
   try {
     const contestants = [];
-    for (const { number, variant } of selected) {
+    for (const { number, variant } of variants) {
       context.signal.throwIfAborted();
       const contestant = { name: `${number} ${JSON.stringify(variant)}`, run: () => run.run(variant) };
       const difference = await differenceOf(run, contestant);
@@ -148,10 +187,10 @@ async function raceVariants(
 }
 
 /** The first selected variant that runs the edited file; undefined if none does. */
-function variantWithEdit(item: TuneCase, edit: Edit, wanted: string | undefined): unknown {
+function variantWithEdit({ item, variants }: Selection, edit: Edit): unknown {
   const run = item.setup();
   try {
-    return select(item, wanted).map(({ variant }) => variant).find((variant) =>
+    return variants.map(({ variant }) => variant).find((variant) =>
       dispatchesOf(() => run.run(variant)).some(({ shader }) => editShader(shader, edit) !== undefined)
     );
   } finally {
@@ -171,28 +210,30 @@ async function readEdit(path: string): Promise<Edit> {
 
 /** The current shader and the edited one in turns, once the edited one has been seen to be right. */
 async function raceEdit(
-  cases: readonly TuneCase[],
+  selected: readonly Selection[],
   awkward: readonly TuneCase[],
   edit: Edit,
-  { variant: wanted, time, kernel }: KernelFlags,
+  { variant: wanted, time = SECONDS, kernel }: KernelFlags,
   peaks: Peaks,
   context: Context,
 ): Promise<KernelProfile> {
-  const item = cases.find((one) => variantWithEdit(one, edit, wanted) !== undefined);
-  if (item === undefined) {
-    const files = cases.flatMap((one) => {
-      const run = one.setup();
-      const names = select(one, wanted).flatMap(({ variant }) => dispatchesOf(() => run.run(variant)));
+  const selection = selected.find((one) => variantWithEdit(one, edit) !== undefined);
+  if (selection === undefined) {
+    const files = selected.flatMap(({ item, variants }) => {
+      const run = item.setup();
+      const dispatches = variants.flatMap(({ variant }) => dispatchesOf(() => run.run(variant)));
       run.dispose();
-      return names.map(({ shader }) => fileOf(shader));
+      return dispatches.map(({ shader }) => fileOf(shader));
     });
+    const runs = `${kernel}${wanted === undefined ? "" : ` with --variant ${wanted}`} runs`;
     throw new UserError(
-      `Cannot time ${edit.path}: ${kernel} runs no file of that name; expected a copy of ${
+      `Cannot time ${edit.path}: ${runs} no file of that name; expected a copy of ${
         [...new Set(files)].join(", ")
       }`,
     );
   }
-  const variant = variantWithEdit(item, edit, wanted);
+  const { item } = selection;
+  const variant = variantWithEdit(selection, edit);
   const run = item.setup();
   try {
     const neighbours = awkward.filter(({ op }) => op === item.op);
@@ -239,18 +280,20 @@ export async function profileKernel(
   peaks: Peaks,
   context: Context,
 ): Promise<KernelProfile> {
-  const { kernel, stride, pad, wgsl, show, variant } = flags;
+  const { kernel, stride = 1, wgsl, show, variant } = flags;
   const profiled = PROFILED_KERNELS[kernel];
-  const cases = profiled.cases(parseShape(kernel, flags.shape, profiled), { stride, pad });
+  const selected = select(kernelCases(flags), variant, context);
   if (show === "wgsl") {
-    for (const item of cases) showSources(item, select(item, variant)[0].variant, context);
+    for (const { item, variants: [first] } of selected) showSources(item, first.variant, context);
   }
   if (wgsl !== undefined) {
     const awkward = profiled.awkward.flatMap((shape) => profiled.cases(shape, { stride, pad: undefined }));
-    return await raceEdit(cases, awkward, await readEdit(wgsl), flags, peaks, context);
+    return await raceEdit(selected, awkward, await readEdit(wgsl), flags, peaks, context);
   }
   const results: Record<string, ContestantResult[]> = {};
-  for (const item of cases) results[item.op] = await raceVariants(item, flags, peaks, context);
+  for (const selection of selected) {
+    results[selection.item.op] = await raceVariants(selection, flags, peaks, context);
+  }
   const fastest = Object.entries(results).map(([op, all]) => {
     const best = all.reduce((a, b) => b.ms < a.ms ? b : a);
     return [op, { first_ms: all[0].ms, fastest_ms: best.ms, fastest: best.name }];

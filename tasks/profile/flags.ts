@@ -29,8 +29,7 @@ export const WORKLOAD_FLAGS = {
   mode: {
     type: "string",
     choices: ["train", "inference"],
-    default: "train",
-    description: "training steps, or forward passes without gradients",
+    description: "training steps, or forward passes without gradients (default train)",
   },
   steps: { type: "integer", min: 1, description: "steps to measure (default: about a second of them)" },
 } as const satisfies Readonly<Record<string, Flag>>;
@@ -44,7 +43,7 @@ export interface WorkloadFlags {
   readonly batch: number | undefined;
   readonly width: number | undefined;
   readonly size: number | undefined;
-  readonly mode: Mode;
+  readonly mode: Mode | undefined;
 }
 
 /**
@@ -53,7 +52,7 @@ export interface WorkloadFlags {
  * @throws {UserError} for flags that exclude each other, and what a run file refuses
  */
 export async function workloadOptions(task: string, flags: WorkloadFlags): Promise<WorkloadOptions> {
-  const { run: file, set, preset = "tiny", batch, width, size, mode } = flags;
+  const { run: file, set, preset = "tiny", batch, width, size, mode = "train" } = flags;
   if (file !== undefined && flags.preset !== undefined) {
     throw new UserError(`Cannot run ${task}: --preset goes without --run; expected --set preset=${preset}`);
   }

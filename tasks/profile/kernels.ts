@@ -29,9 +29,15 @@ export interface ProfiledKernel {
   readonly description: string;
   /** shapes at which an edited shader must be right too: primes, ones, no multiples of a tile */
   readonly awkward: readonly (readonly number[])[];
-  /** @throws {RangeError} for a shape that it does not take */
+  /** it moves a filter: --stride and --pad are of it */
+  readonly moves?: boolean;
+  /** why it does not take a shape, and what it takes; undefined if it does */
+  refusal?(shape: readonly number[], steps: Steps): string | undefined;
   cases(shape: readonly number[], steps: Steps): TuneCase[];
 }
+
+/** Half the filter, unless it is said. */
+const padOf = (r: number, s: number, { pad }: Steps) => pad ?? (Math.max(r, s) - 1) >> 1;
 
 const PASSES: readonly Conv2dPass[] = ["forward", "backwardInput", "backwardFilter"];
 
@@ -40,10 +46,17 @@ function convolution(passes: readonly Conv2dPass[], description: string): Profil
     letters: ["N", "H", "W", "C", "R", "S", "K"],
     description,
     awkward: [[2, 7, 5, 8, 3, 3, 12], [1, 5, 6, 3, 3, 1, 5], [3, 9, 7, 17, 1, 1, 21]],
-    cases([n, h, w, c, r, s, k], { stride, pad = (Math.max(r, s) - 1) >> 1 }) {
+    moves: true,
+    refusal([, h, w, , r, s], steps) {
+      const pad = padOf(r, s, steps);
+      if (h + 2 * pad >= r && w + 2 * pad >= s) return undefined;
+      return `a filter of ${r}x${s} does not fit into ${h}x${w} with --pad ${pad}; expected a smaller one, or more --pad`;
+    },
+    cases([n, h, w, c, r, s, k], steps) {
+      const pad = padOf(r, s, steps);
       const sides = [[0, 0], [pad, pad], [pad, pad], [0, 0]] as [number, number][];
       const geometry = geometryOf([n, h, w, c], [r, s, c, k], {
-        strides: stride,
+        strides: steps.stride,
         pad: sides as Parameters<typeof geometryOf>[2]["pad"],
       });
       return passes.map((pass) => conv2dTuneCase(pass, geometry) as TuneCase);
@@ -70,11 +83,13 @@ function layer(
   tolerance: number,
   inputs: (shape: readonly number[]) => tf.Tensor[],
   apply: (layers: Layers, inputs: Inputs, shape: readonly number[]) => tf.Tensor,
+  refusal?: ProfiledKernel["refusal"],
 ): ProfiledKernel {
   return {
     letters: letters.split(","),
     description: "forward and every gradient",
     awkward,
+    refusal,
     cases: (shape) => [{
       op: name,
       sizes: Object.fromEntries(letters.split(",").map((letter, i) => [letter, shape[i]])),
@@ -192,6 +207,8 @@ export const PROFILED_KERNELS: Readonly<Record<string, ProfiledKernel>> = {
         { qkvWeight, qkvBias, outputWeight, outputBias } as unknown as AttentionWeights,
         { heads },
       ),
+    ([, , d, heads]) =>
+      d % heads === 0 ? undefined : `A of ${heads} does not divide D of ${d}; expected a divisor`,
   ),
   max_pool: layer(
     "max_pool",
@@ -200,6 +217,7 @@ export const PROFILED_KERNELS: Readonly<Record<string, ProfiledKernel>> = {
     1e-6,
     (shape) => [randomTensor([...shape])],
     (layers, [x]) => layers.maxPool(x as tf.Tensor4D, { size: 3, strides: 2, ceilMode: true }),
+    ([, h, w]) => h > 1 && w > 1 ? undefined : `its image is ${h}x${w}; expected at least 2x2`,
   ),
   global_average_pool: layer(
     "global_average_pool",
@@ -220,5 +238,6 @@ export const PROFILED_KERNELS: Readonly<Record<string, ProfiledKernel>> = {
       const labels = Int32Array.from({ length: rows }, (_, i) => i % classes);
       return layers.softmaxCrossEntropy(logits as tf.Tensor2D, tf.tensor1d(labels, "int32"));
     },
+    ([, k]) => k > 1 ? undefined : `K is ${k}; expected at least 2 classes`, // tfjs knows no one-hot of one
   ),
 };
