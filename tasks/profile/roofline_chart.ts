@@ -260,8 +260,9 @@ function markup(node: Drawing, x: number, over: string): string {
 }
 
 /**
- * The picture: a kernel is a large dot (its area is its time), its layers are the pale ones; no dot can be above the
- * red roof. Kernels that tell no operations stand at the right with what they move.
+ * The picture: a kernel is a large dot (its area is its time), its layers are the pale ones. No dot can be above the red
+ * roof's level part; one above its slope finds in a cache what counts as moved. Kernels that tell no operations stand at
+ * the right with what they move.
  */
 export function rooflineSvg(
   rows: readonly ProfileRow[],
