@@ -7,7 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, type BenchRun, randomTensor } from "../runtime/bench.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import { batchNorm } from "./batch_norm.ts";
-import { type BatchNormCase, RESNET50_CASES, toleranceOf } from "./batch_norm_cases.ts";
+import { type BatchNormCase, RESNET50_CASES, resnet50Case, toleranceOf } from "./batch_norm_cases.ts";
 
 type Function4D = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, residual?: tf.Tensor) => tf.Tensor;
 
@@ -64,11 +64,11 @@ function setup(test: BatchNormCase): BenchRun {
 
 /** The paper's batch of 96 images of 224x224 pixels. */
 const PAPER: readonly BatchNormCase[] = [
-  { ...RESNET50_CASES[0], name: "paper resnet50 conv1", shape: [96, 112, 112, 64] },
-  { ...RESNET50_CASES[1], name: "paper resnet50 conv2 3x3", shape: [96, 56, 56, 64] },
-  { ...RESNET50_CASES[2], name: "paper resnet50 conv2 increase", shape: [96, 56, 56, 256] },
-  { ...RESNET50_CASES[2], name: "paper resnet50 conv4 increase", shape: [96, 14, 14, 1024] },
-  { ...RESNET50_CASES[2], name: "paper resnet50 conv5 increase", shape: [96, 7, 7, 2048] },
+  { ...resnet50Case("conv1"), name: "paper resnet50 conv1", shape: [96, 112, 112, 64] },
+  { ...resnet50Case("conv2 3x3"), name: "paper resnet50 conv2 3x3", shape: [96, 56, 56, 64] },
+  { ...resnet50Case("conv2 increase"), name: "paper resnet50 conv2 increase", shape: [96, 56, 56, 256] },
+  { ...resnet50Case("conv2 increase"), name: "paper resnet50 conv4 increase", shape: [96, 14, 14, 1024] },
+  { ...resnet50Case("conv2 increase"), name: "paper resnet50 conv5 increase", shape: [96, 7, 7, 2048] },
 ];
 
 function benchOf(test: BatchNormCase, large: boolean): BenchCase {
@@ -88,8 +88,8 @@ function benchOf(test: BatchNormCase, large: boolean): BenchCase {
 export const BATCH_NORM_BENCHES: readonly BenchCase[] = [
   ...[
     ...RESNET50_CASES,
-    { ...RESNET50_CASES[0], name: "resnet50 width 64, conv2", shape: [8, 28, 28, 64] },
-    { ...RESNET50_CASES[2], name: "resnet50 width 64, conv3 increase", shape: [8, 14, 14, 512] },
+    { ...resnet50Case("conv1"), name: "resnet50 width 64, conv2", shape: [8, 28, 28, 64] },
+    { ...resnet50Case("conv2 increase"), name: "resnet50 width 64, conv3 increase", shape: [8, 14, 14, 512] },
   ].map((test) => benchOf(test, false)),
   ...PAPER.map((test) => benchOf(test, true)),
 ];

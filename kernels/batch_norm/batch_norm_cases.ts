@@ -52,16 +52,36 @@ export const EDGE_CASES: readonly BatchNormCase[] = [
   toCase("small values", [2, 9, 9, 4], { mean: 0, deviation: 1e-4, epsilon: 1e-10 }),
 ];
 
-/** Layers of ResNet50 at width 16 on 48x48 pixels, a batch of 16. */
+/**
+ * The distinct batch norms of ResNet50 at width 16 on 48x48 pixels, a batch of 16. A stage's reduce has the shape of its 3x3:
+ * the stride is the reduce's.
+ */
 export const RESNET50_CASES: readonly BatchNormCase[] = [
   toCase("resnet50 conv1", [16, 24, 24, 16]),
   toCase("resnet50 conv2 3x3", [16, 12, 12, 16]),
   toCase("resnet50 conv2 increase", [16, 12, 12, 64], { residual: true }),
+  toCase("resnet50 conv2 projection", [16, 12, 12, 64], { relu: false }),
+  toCase("resnet50 conv3 3x3", [16, 6, 6, 32]),
+  toCase("resnet50 conv3 increase", [16, 6, 6, 128], { residual: true }),
   toCase("resnet50 conv3 projection", [16, 6, 6, 128], { relu: false }),
+  toCase("resnet50 conv4 3x3", [16, 3, 3, 64]),
   toCase("resnet50 conv4 increase", [16, 3, 3, 256], { residual: true }),
+  toCase("resnet50 conv4 projection", [16, 3, 3, 256], { relu: false }),
   toCase("resnet50 conv5 3x3", [16, 2, 2, 128]),
   toCase("resnet50 conv5 increase", [16, 2, 2, 512], { residual: true }),
+  toCase("resnet50 conv5 projection", [16, 2, 2, 512], { relu: false }),
 ];
+
+/**
+ * The one of `RESNET50_CASES` with this name.
+ *
+ * @throws {RangeError} if there is none
+ */
+export function resnet50Case(name: string): BatchNormCase {
+  const found = RESNET50_CASES.find((test) => test.name === `resnet50 ${name}`);
+  if (found === undefined) throw new RangeError(`Cannot find batch norm ${name}; expected one of ResNet50's`);
+  return found;
+}
 
 /**
  * Relative error: float32's, that of sums over M rows in any order, and that of the mean, which is rounded to float32
