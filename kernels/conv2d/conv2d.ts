@@ -5,12 +5,10 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
-import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
-import { sizeOf } from "../runtime/shapes.ts";
-import { mostOperandBytes } from "../runtime/textures.ts";
-import { variantFor } from "../runtime/tuner.ts";
+import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { Constants } from "../runtime/wgsl.ts";
-import { type Conv2dGeometry, divideImages } from "./conv2d_geometry.ts";
+import type { Conv2dGeometry } from "./conv2d_geometry.ts";
+import { canSpread, tapStep } from "./conv2d_loops.ts";
 import {
   type Conv2dEpilogue,
   extents,
@@ -20,45 +18,15 @@ import {
   steps,
   windowOf,
 } from "./conv2d_operands.ts";
-import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD, SUM_PARTS } from "./conv2d_shaders.ts";
-import {
-  CONV2D_OPS,
-  type Conv2dPass,
-  type Conv2dVariant,
-  defaultVariant,
-  sizesOf,
-} from "./conv2d_variants.ts";
+import { blockOf, type Conv2dOptions, filterWorkgroups, planOf, sumParts } from "./conv2d_plan.ts";
+import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD } from "./conv2d_shaders.ts";
+import type { Conv2dVariant } from "./conv2d_variants.ts";
 import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
 
 export type { Conv2dGeometry } from "./conv2d_geometry.ts";
 export type { Conv2dEpilogue } from "./conv2d_operands.ts";
+export type { Conv2dOptions } from "./conv2d_plan.ts";
 export { candidates, type Conv2dPass, type Conv2dVariant, defaultVariant } from "./conv2d_variants.ts";
-
-/** Settings for tests and benches; by default the adapter decides. */
-export interface Conv2dOptions {
-  readonly variant?: Conv2dVariant;
-  /** bytes of a buffer that are bound at once */
-  readonly bindingBytes?: number;
-}
-
-function settings(pass: Conv2dPass, geometry: Conv2dGeometry, options: Conv2dOptions) {
-  const { device } = backendInternals();
-  const shipped = () => defaultVariant(pass, geometry, currentTraits());
-  return {
-    variant: options.variant ?? variantFor(CONV2D_OPS[pass], sizesOf(geometry), shipped),
-    parts: divideImages(geometry, options.bindingBytes ?? mostOperandBytes(device)),
-  };
-}
-
-/** Ranges of the sum that are made apart where one dispatch makes all images: what adds them knows no epilogue. */
-function splitOf(
-  { split = 1 }: Conv2dVariant,
-  parts: readonly unknown[],
-  epilogue: Conv2dEpilogue = {},
-): number {
-  const { bias, residual, activation = "linear" } = epilogue;
-  return parts.length === 1 && !bias && !residual && activation === "linear" ? split : 1;
-}
 
 /** The three channels of an image are not multiplied as four. */
 function partsOf({ kind }: Conv2dVariant, channels: number): Constants {
@@ -68,12 +36,6 @@ function partsOf({ kind }: Conv2dVariant, channels: number): Constants {
 /** Rows of the filter that lie one after the other as x's channels do. */
 function wholeOf({ kind }: Conv2dVariant, channels: number): Constants {
   return kind === "workgroup" ? { WHOLE: channels % 4 === 0 } : {};
-}
-
-/** Rows and vec4s of columns that one workgroup computes. */
-function blockOf({ kind, constants }: Conv2dVariant): [number, number] {
-  const { TILE_M, TILE_N, BLOCK_M, BLOCK_N, LANES } = constants as Record<string, number>;
-  return kind === "workgroup" ? [BLOCK_M, BLOCK_N] : [TILE_M * LANES, TILE_N];
 }
 
 /**
@@ -96,11 +58,10 @@ export function conv2dForward(
   const { bias, residual, slopes, activation, alpha = 0.2 } = epilogue;
   requireEpilogue(geometry, epilogue);
   requireOperands(geometry, { x, filter });
-  const { variant, parts } = settings("forward", geometry, options);
+  const { variant, parts, split } = planOf("forward", geometry, options, epilogue);
   const columns = Math.ceil(outChannels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
-  const split = splitOf(variant, parts, epilogue);
   const shape = [geometry.images, outHeight, outWidth, 4 * columns];
   const y = withPaddedChannels([x, filter, bias, residual, slopes], (padded) => {
     const [px, pFilter] = padded as TensorInfo[];
@@ -146,13 +107,6 @@ export function conv2dForward(
   return cutChannels(y, outChannels);
 }
 
-/** Taps r with r dilation in the same class modulo the stride are so many apart. */
-function tapStep(stride: number, dilation: number): number {
-  let step = 1;
-  while ((step * dilation) % stride !== 0) step++;
-  return step;
-}
-
 /** True where a 1x1 filter's tap falls into the first of several phases of the stride. */
 function hasOnePhase({ filterHeight, filterWidth, strides: [down, right], pad }: Conv2dGeometry): boolean {
   const first = pad[0] % down === 0 && pad[1] % right === 0;
@@ -176,13 +130,13 @@ export function conv2dBackwardInput(
 ): TensorInfo {
   const { height, width, channels, outChannels, filterHeight, filterWidth, strides, dilations } = geometry;
   requireOperands(geometry, { filter, y: dy });
-  const { variant, parts } = settings("backwardInput", geometry, options);
+  const { variant, parts, split } = planOf("backwardInput", geometry, options);
   const columns = Math.ceil(channels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
-  const spread = variant.kind === "subgroup" && hasOnePhase(geometry);
+  const spread = variant.kind === "subgroup" && hasOnePhase(geometry) &&
+    canSpread(geometry, variant.constants.TILE_M as number);
   const phases = spread ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width);
-  const split = splitOf(variant, parts);
   const phaseRows = Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
   const dx = withPaddedChannels([dy, filter], (padded) => {
     const [pDy, pFilter] = padded as TensorInfo[];
@@ -219,21 +173,6 @@ export function conv2dBackwardInput(
   return cutChannels(dx, channels);
 }
 
-/** Workgroups of dFilter for one chunk of pixels. */
-function filterWorkgroups({ kind, constants }: Conv2dVariant, g: Conv2dGeometry) {
-  const { TILE_C, TILE_K, BLOCK_C, BLOCK_K, LANES } = constants as Record<string, number>;
-  const taps = g.filterHeight * g.filterWidth;
-  const channels = Math.ceil(g.channels / 4);
-  const columnTiles = Math.ceil(g.outChannels / (4 * (kind === "workgroup" ? BLOCK_K : TILE_K)));
-  const tiles = taps * Math.ceil(channels / TILE_C);
-  const rowTiles = {
-    subgroup: Math.ceil(tiles / LANES),
-    subgroup_pixels: tiles,
-    workgroup: Math.ceil(taps * channels / BLOCK_C),
-  };
-  return { columnTiles, workgroups: foldWorkgroups(rowTiles[kind] * columnTiles) };
-}
-
 /**
  * The gradient of the filter.
  *
@@ -251,11 +190,10 @@ export function conv2dBackwardFilter(
 ): TensorInfo {
   const { outHeight, outWidth, channels, outChannels, filterHeight, filterWidth } = geometry;
   requireOperands(geometry, { x, y: dy });
-  const { variant, parts } = settings("backwardFilter", geometry, options);
+  const { variant, parts, split } = planOf("backwardFilter", geometry, options);
   const shape = [filterHeight, filterWidth, channels, 4 * Math.ceil(outChannels / 4)];
   const taps = filterHeight * filterWidth;
-  const chunksEach = variant.kind === "workgroup" ? variant.split ?? 1 : 1;
-  const chunks = chunksEach * parts.length;
+  const chunks = split * parts.length;
   const { columnTiles, workgroups } = filterWorkgroups(variant, geometry);
   const { LANES, BLOCK_P } = variant.constants as Record<string, number>;
   const df = withPaddedChannels([x, dy], (padded) => {
@@ -275,13 +213,12 @@ export function conv2dBackwardFilter(
           taps,
           pixels,
           column_tiles: columnTiles,
-          first_part: i * chunksEach,
-          ...(variant.kind === "workgroup"
-            ? { chunk_pixels: Math.ceil(pixels / chunksEach), ...strideOf(BLOCK_P, geometry) }
-            : {}),
+          first_part: i * split,
+          chunk_pixels: Math.ceil(pixels / split),
+          ...(variant.kind === "workgroup" ? strideOf(BLOCK_P, geometry) : {}),
           ...(variant.kind === "subgroup_pixels" ? strideOf(LANES, geometry) : {}),
         },
-        workgroups: [...workgroups, chunksEach],
+        workgroups: [...workgroups, split],
         flops: 2 * pixels * outChannels * taps * channels,
       });
     }
@@ -306,23 +243,4 @@ function strideOf(pixels: number, { outHeight, outWidth }: Conv2dGeometry) {
     step_rows: rows % outHeight,
     step_pixels: pixels % outWidth,
   };
-}
-
-/** Parts, elements of a workgroup, and invocations that share an element's parts, the most parts first. */
-const SUM_TILES = [[32, 16, 16], [8, 32, 4], [0, 64, 1]] as const;
-
-/** parts [P, ..shape] -> their sum, in order; the parts are given back. */
-function sumParts(parts: TensorInfo, shape: number[]): TensorInfo {
-  const length = sizeOf(shape) / 4;
-  const [, GROUP, LANES] = SUM_TILES.find(([least]) => parts.shape[0] >= least)!;
-  const [sum] = run({
-    shader: SUM_PARTS,
-    constants: { GROUP, LANES },
-    inputs: [parts],
-    outputs: [{ shape }],
-    uniforms: { parts: parts.shape[0], length },
-    workgroups: foldWorkgroups(Math.ceil(length / GROUP)),
-  });
-  release(parts);
-  return sum;
 }

@@ -1,12 +1,14 @@
 // df[r, s, c, k] = sum over n, ho, wo of
 //   x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] dy[n, ho, wo, k]
+// x is 0 beside the image, and not left out: an infinite dy makes NaN there.
 //
 // GEMM with rows R S C, columns K and N Ho Wo long sums. One invocation computes 4 TILE_C input channels of one tap
 // times TILE_K vec4s of output channels in registers; a workgroup is one subgroup of LANES invocations, which share
 // UNROLL pixels a round: each loads a part of dy's vec4s, and subgroupShuffle from a constant lane hands it round.
-// Every invocation sums all pixels in order. Grid: tiles of (tap, input channels) times output channel tiles, output
-// channels first, folded over x and y. Needs the feature "subgroups". For software adapters, where taps and channels
-// fill the lanes; else conv2d_bwd_filter_pixels.wgsl.
+// Every invocation sums the pixels of its chunk in order; sum_parts.wgsl adds the chunks. Grid: tiles of (tap, input
+// channels) times output channel tiles, output channels first, folded over x and y; z = chunks, more than one where
+// llvmpipe's loops would end before the pixels do. Needs the feature "subgroups". For software adapters, where taps and
+// channels fill the lanes; else conv2d_bwd_filter_pixels.wgsl.
 //
 // Measured on lavapipe 22.3.6: two pixels a round instead of one save 10 to 40 %, since a sum is read and written
 // once; four are slower again in large tiles (the registers spill).
@@ -36,6 +38,7 @@ struct Uniforms {
   pixels: u32, // N Ho Wo
   column_tiles: u32,
   first_part: u32, // of df
+  chunk_pixels: u32,
 }
 
 //#texture
@@ -80,13 +83,18 @@ fn main(
   var part: array<vec4<f32>, LOADS>;
   var v: array<vec4<f32>, UNROLL * TILE_C>;
   var d: array<vec4<f32>, UNROLL * TILE_K>;
-  var row = 0u; // of x, where the image begins
-  var ho = 0u;
-  var wo = 0u;
-  for (var first = 0u; first < u.pixels; first += UNROLL) {
+  let first_pixel = group.z * u.chunk_pixels;
+  let last_pixel = min(first_pixel + u.chunk_pixels, u.pixels);
+  let line = first_pixel / u.out_width;
+  var row = line / u.out_height * u.height; // of x, where the image begins
+  var ho = line % u.out_height;
+  var wo = first_pixel - line * u.out_width;
+  for (var first = first_pixel; first < last_pixel; first += UNROLL) {
     //#unroll
     for (var l = 0u; l < LOADS; l++) {
-      part[l] = dy[min(first + share_pixel[l], u.pixels - 1u) * u.out_channels + share[l]];
+      let pixel = first + share_pixel[l];
+      let value = dy[min(pixel, last_pixel - 1u) * u.out_channels + share[l]];
+      part[l] = select(vec4<f32>(0.0), value, pixel < last_pixel); // it may be infinite
     }
     //#unroll
     for (var e = 0u; e < UNROLL * TILE_K; e++) {
@@ -96,7 +104,7 @@ fn main(
     for (var p = 0u; p < UNROLL; p++) {
       let h = u32(i32(ho * u.stride_y) + down); // huge above the image
       let w = u32(i32(wo * u.stride_x) + right);
-      let inside = h < u.height && w < u.width && first + p < u.pixels;
+      let inside = h < u.height && w < u.width && first + p < last_pixel;
       let address = select(0u, ((row + h) * u.width + w) * u.channels, inside);
       //#unroll
       for (var i = 0u; i < TILE_C; i++) {
@@ -138,7 +146,7 @@ fn main(
     //#unroll
     for (var j = 0u; j < TILE_K; j++) {
       if (tile < tiles * u.taps && channel < u.filter_channels && first_column + j < u.out_channels) {
-        let row = (u.first_part * u.taps + tap) * u.filter_channels + channel;
+        let row = ((u.first_part + group.z) * u.taps + tap) * u.filter_channels + channel;
         df[row * u.out_channels + first_column + j] = acc[i * TILE_K + j];
       }
     }

@@ -1,5 +1,6 @@
 // df[r, s, c, k] = sum over n, ho, wo of
 //   x[n, ho stride + r dilation - pad, wo stride + s dilation - pad, c] dy[n, ho, wo, k]
+// x is 0 beside the image, and not left out: an infinite dy makes NaN there.
 //
 // For GPUs: GEMM with rows R S C, columns K and N Ho Wo long sums. A workgroup computes BLOCK_C vec4s of (tap, input
 // channel) times BLOCK_K vec4s of output channels over one chunk of the pixels, BLOCK_P pixels a round through

@@ -1,6 +1,6 @@
 // dx[n, h, w, c] = sum over r, s, k of
 //   dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
-// over the taps at which both divisions are exact.
+// over the taps at which both divisions are exact. dy is 0 beside the output, and not left out: an infinite filter makes NaN.
 //
 // The forward kernel's tile on the gradient: one invocation computes TILE_M pixels times TILE_N vec4s of input
 // channels, and the lanes share the filter by subgroupShuffle. The filter is read as it lies: registers turn the

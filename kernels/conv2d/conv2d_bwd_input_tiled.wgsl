@@ -1,6 +1,6 @@
 // dx[n, h, w, c] = sum over r, s, k of
 //   dy[n, (h + pad - r dilation) / stride, (w + pad - s dilation) / stride, k] f[r, s, c, k]
-// over the taps at which both divisions are exact.
+// over the taps at which both divisions are exact. dy is 0 beside the output, and not left out: an infinite filter makes NaN.
 //
 // For GPUs. The pixels of dx fall into stride_y * stride_x phases (z of the grid) in which the same taps count. In a
 // phase it is conv2d_fwd_tiled.wgsl's GEMM on the gradient: a workgroup computes BLOCK_M pixels times BLOCK_N vec4s of

@@ -7,6 +7,7 @@ import { rankVariants, type TiledCandidate, type TiledProduct } from "../matmul/
 import type { AdapterTraits } from "../runtime/device.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import type { Conv2dGeometry } from "./conv2d_geometry.ts";
+import { MAX_ITERATIONS, roundsOf, sumIterations } from "./conv2d_loops.ts";
 
 /** What is computed: y, dx or dFilter. */
 export type Conv2dPass = "forward" | "backwardInput" | "backwardFilter";
@@ -36,7 +37,10 @@ export function sizesOf(g: Conv2dGeometry): Record<string, number> {
 export interface Conv2dVariant {
   readonly kind: "subgroup" | "subgroup_pixels" | "workgroup";
   readonly constants: Constants;
-  /** of `workgroup`: ranges of the sum that are made apart and then added, where there are few tiles; 1 by default */
+  /**
+   * of `workgroup`, and of dFilter: ranges of the sum that are made apart and then added, where there are few tiles; 1 by
+   * default
+   */
   readonly split?: number;
 }
 
@@ -99,6 +103,7 @@ function gemmOf(pass: "forward" | "backwardInput", g: Conv2dGeometry) {
 function subgroupVariants(pass: Conv2dPass, g: Conv2dGeometry, lanes: number) {
   const time = (workgroups: number, each: number) => Math.ceil(workgroups / CORES) * each;
   if (pass !== "backwardFilter") {
+    if (sumIterations(pass, g) > MAX_ITERATIONS) return [];
     const { rows, columns } = gemmOf(pass, g);
     return TILES.map(([m, n]) => ({
       variant: { kind: "subgroup", constants: { TILE_M: m, TILE_N: n, LANES: lanes } } as Conv2dVariant,
@@ -163,6 +168,7 @@ function workgroupVariants(pass: Conv2dPass, g: Conv2dGeometry): Conv2dVariant[]
           products: Math.ceil(4 * taps * (pass === "forward" ? channels : outChannels) / phases),
           threads: BLOCK_M / TILE_M * BLOCK_N / TILE_N,
           efficiency,
+          leastSplit: Math.ceil(roundsOf(pass, g, BLOCK_D) / (MAX_ITERATIONS / 2)),
         });
       }),
   );

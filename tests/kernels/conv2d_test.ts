@@ -131,7 +131,7 @@ Deno.test("conv2d: images that cannot be bound at once are taken in parts", asyn
   assertThrows(
     () => conv2dForward(x, f, geometry, {}, { bindingBytes: 8000 }),
     RangeError,
-    "Cannot run conv2d: 8 images of x and y take 8960 bytes; expected at most the 8000 bytes",
+    "Cannot run conv2d: 8 images of x and y take 8960 bytes; expected at most the 8000 bytes of an operand on this adapter",
   );
   tf.dispose([x, f]);
 });
@@ -174,6 +174,18 @@ Deno.test("conv2d: bias, residual and every activation", async () => {
     }
     tf.dispose([x, f, bias, residual, slopes].map(({ tensor }) => tensor));
   }
+});
+
+Deno.test("conv2d: what fills up the last round of dFilter is 0 even where dy's last pixel is infinite", async () => {
+  const { geometry } = EDGE_CASES.find(({ name }) => name === "one pixel")!;
+  const g = { ...geometry, width: 5, outWidth: 5 }; // of rounds of 2, 4, 16
+  const x = tf.ones(shapesOf(g).x);
+  const dy = tf.tensor(Array.from({ length: 20 }, (_, i) => i < 16 ? 1 : Infinity), shapesOf(g).y);
+  for (const { backwardFilter: variant } of Object.values(SMALL)) {
+    const df = await read(conv2dBackwardFilter(x, dy, g, { variant }));
+    assertEquals([...df], new Array(16).fill(Infinity), JSON.stringify(variant));
+  }
+  tf.dispose([x, dy]);
 });
 
 Deno.test("conv2d: the reference's gradients are those of its forward pass", () => {
