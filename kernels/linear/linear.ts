@@ -7,9 +7,11 @@ import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { gelu } from "../gelu/gelu.ts";
 import { matmul } from "../matmul/matmul.ts";
+import { type RowSumsTile, sumRows } from "../pool/row_sums.ts";
 import nanSource from "../runtime/nan.wgsl" with { type: "text" };
-import { currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
+import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { KernelInputs, NewKernel } from "../runtime/registry.ts";
+import { sizeOf } from "../runtime/shapes.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import sumsSource from "./linear_bwd_sums.wgsl" with { type: "text" };
 
@@ -19,14 +21,25 @@ const SUMS: ShaderFile = {
   includes: { "nan.wgsl": nanSource },
 };
 const NAME = "FervidLinear";
-/** Columns and slices of rows of a workgroup that sums; rows of a slice at most, see `MAX_ITERATIONS` of rows.ts. */
+/** Columns and slices of rows of a workgroup that sums. */
 const GROUPS = { software: [8, 8], gpu: [16, 16] } as const;
+/** Most rows of a slice: llvmpipe leaves an invocation's loops after 65535 iterations, see rows.ts. */
+const MAX_SLICE = 60_000;
+/** What adds the chunks of longer sums. */
+const CHUNK_SUMS: RowSumsTile = { lanes: 64, chunkRows: 4096 };
 
 /** What may follow the bias. */
 export type LinearActivation = "relu" | "gelu";
 
 interface Attributes {
   readonly activation?: LinearActivation;
+}
+
+/** x, which is given back, in one dimension. */
+function flat(x: TensorInfo): TensorInfo {
+  const y = reshapeInfo(x, [sizeOf(x.shape)]);
+  release(x);
+  return y;
 }
 
 /**
@@ -42,14 +55,16 @@ export function linearBackwardSums(
   const [rows, columns] = dy.shape;
   const relu = activation === "relu";
   const [across, slices] = tile;
-  const [db, dz] = run({
+  const chunks = Math.ceil(rows / (slices * MAX_SLICE));
+  const [sums, dz] = run({
     shader: SUMS,
     constants: { COLUMNS: across, SLICES: slices, RELU: relu },
     inputs: [dy, y ?? dy],
-    outputs: [{ shape: [columns] }, { shape: relu ? dy.shape : [1] }],
-    uniforms: { rows, columns },
-    workgroups: foldWorkgroups(Math.ceil(columns / across)),
+    outputs: [{ shape: chunks === 1 ? [columns] : [1, chunks, columns] }, { shape: relu ? dy.shape : [1] }],
+    uniforms: { rows, columns, chunk_rows: Math.ceil(rows / chunks) },
+    workgroups: [...foldWorkgroups(Math.ceil(columns / across)), chunks],
   });
+  const db = chunks === 1 ? sums : flat(sumRows(sums, 1, CHUNK_SUMS));
   if (relu) return [db, dz];
   release(dz);
   return [db];

@@ -1,7 +1,8 @@
-// dz = dy where y > 0 or NaN, else 0 (RELU), or dy as it is; db[n] = sum over m of dz[m, n], in a fixed order.
+// dz = dy where y > 0 or NaN, else 0 (RELU), or dy as it is; db[p, n] = sum over the rows m of chunk p of dz[m, n], in a
+// fixed order. pool/row_sums.wgsl adds the chunks, if there is more than one.
 //
-// A workgroup sums COLUMNS columns: each of its SLICES slices adds its share of the rows in their order, then the first
-// one adds the slices' sums. Grid: x, folded into y = columns / COLUMNS.
+// A workgroup sums COLUMNS columns: each of its SLICES slices adds its share of the chunk's rows in their order, then the
+// first one adds the slices' sums. Grid: x, folded into y = columns / COLUMNS; z = chunks.
 //#include "nan.wgsl"
 const COLUMNS = 8u;
 const SLICES = 8u;
@@ -10,13 +11,14 @@ const RELU = false;
 struct Uniforms {
   rows: u32, // M
   columns: u32, // K
+  chunk_rows: u32,
 }
 
 //#texture
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [M, K]
 //#texture
 @group(0) @binding(1) var<storage, read> y: array<f32>; // [M, K]; unused without RELU
-@group(0) @binding(2) var<storage, read_write> db: array<f32>; // [K]
+@group(0) @binding(2) var<storage, read_write> db: array<f32>; // [P, K]
 @group(0) @binding(3) var<storage, read_write> dz: array<f32>; // [M, K]; [1] without RELU
 @group(0) @binding(4) var<uniform> u: Uniforms;
 
@@ -31,9 +33,10 @@ fn main(
   let column = (group.y * groups.x + group.x) * COLUMNS + local.x;
   var sum = 0.0;
   if (column < u.columns) {
-    let share = (u.rows + SLICES - 1u) / SLICES;
-    let end = min(u.rows, (local.y + 1u) * share);
-    for (var m = local.y * share; m < end; m++) {
+    let first = group.z * u.chunk_rows;
+    let share = (u.chunk_rows + SLICES - 1u) / SLICES;
+    let end = min(min(u.rows, first + u.chunk_rows), first + (local.y + 1u) * share);
+    for (var m = first + local.y * share; m < end; m++) {
       let at = m * u.columns + column;
       var v = dy[at];
       if (RELU) {
@@ -49,6 +52,6 @@ fn main(
     for (var slice = 1u; slice < SLICES; slice++) {
       sum += partial[slice * COLUMNS + local.x];
     }
-    db[column] = sum;
+    db[group.z * u.columns + column] = sum;
   }
 }
