@@ -6,6 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
+import type { Own } from "./intermediates.ts";
 import padSource from "./matmul_pad.wgsl" with { type: "text" };
 
 /** Copies an operand with zeros. */
@@ -50,21 +51,17 @@ function padOperand(tensor: TensorInfo, { batches, outer, inner }: Operand, k: n
 /** An operand as a kernel reads it. */
 export interface Layout {
   readonly tensor: TensorInfo;
-  /** a copy, to give back */
-  readonly copied: boolean;
   /** vec4s from row to row, from batch to batch */
   readonly stride: number;
   readonly batch: number;
 }
 
 /** The operand itself if vec4s fit it, else a copy. */
-export function layOut(tensor: TensorInfo, operand: Operand, k: number): Layout {
+export function layOut(tensor: TensorInfo, operand: Operand, k: number, own: Own): Layout {
   const { outer, inner } = operand;
-  const copied = !fitsVec4(operand, k);
   const stride = up4(inner ? k : outer) / 4;
   return {
-    tensor: copied ? padOperand(tensor, operand, k) : tensor,
-    copied,
+    tensor: fitsVec4(operand, k) ? tensor : own(padOperand(tensor, operand, k)),
     stride,
     batch: stride * (inner ? outer : up4(k)),
   };

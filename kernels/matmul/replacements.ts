@@ -3,10 +3,11 @@
  *
  * @module
  */
-import type { TensorInfo } from "@tensorflow/tfjs";
+import { broadcast_util, type TensorInfo } from "@tensorflow/tfjs";
 import type { KernelAttributes, KernelInputs, Replacement } from "../runtime/registry.ts";
 import { isActivation } from "./activation.ts";
 import { matmul, type MatmulOptions } from "./matmul.ts";
+import { emptySums, isRow } from "./rows.ts";
 import { batchesRepeat } from "./shape.ts";
 
 interface Attributes {
@@ -16,9 +17,8 @@ interface Attributes {
   leakyreluAlpha?: number;
 }
 
-/** True for one value a column: [N], [1, N], ... */
-function isRow({ shape, dtype }: TensorInfo, columns: number): boolean {
-  return dtype === "float32" && shape.at(-1) === columns && shape.slice(0, -1).every((size) => size === 1);
+function isEmpty(a: TensorInfo, b: TensorInfo): boolean {
+  return [...a.shape, ...b.shape].includes(0);
 }
 
 /** The options of tfjs's operands; undefined for what our kernels leave to tfjs's. */
@@ -26,11 +26,9 @@ function optionsOf(
   { a, b, bias, preluActivationWeights: slopes }: KernelInputs,
   { transposeA = false, transposeB = false, activation = "linear", leakyreluAlpha }: Attributes,
 ): MatmulOptions | undefined {
-  const empty = [...a.shape, ...b.shape].includes(0);
-  if (a.dtype !== "float32" || b.dtype !== "float32" || empty) return undefined;
-  if (!batchesRepeat(a.shape.slice(0, -2), b.shape.slice(0, -2)) || !isActivation(activation)) {
-    return undefined;
-  }
+  if (a.dtype !== "float32" || b.dtype !== "float32") return undefined;
+  const fits = isEmpty(a, b) || batchesRepeat(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  if (!fits || !isActivation(activation)) return undefined;
   const columns = b.shape[b.shape.length - (transposeB ? 2 : 1)];
   if ([bias, slopes].some((row) => row && !isRow(row, columns))) return undefined;
   return {
@@ -43,9 +41,19 @@ function optionsOf(
   };
 }
 
+/** f(bias), or nothing at all. */
+function emptyProduct({ a, b }: KernelInputs, options: MatmulOptions): TensorInfo {
+  const { transposeA, transposeB } = options;
+  const batches = broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const shape = [...batches, a.shape.at(transposeA ? -1 : -2)!, b.shape.at(transposeB ? -2 : -1)!];
+  return emptySums(shape, options);
+}
+
 function replace(inputs: KernelInputs, attributes: KernelAttributes): TensorInfo | undefined {
+  const { a, b } = inputs;
   const options = optionsOf(inputs, attributes as Attributes);
-  return options && matmul(inputs.a, inputs.b, options);
+  if (options === undefined) return undefined;
+  return isEmpty(a, b) ? emptyProduct(inputs, options) : matmul(a, b, options);
 }
 
 /** For `replaceKernels`. */

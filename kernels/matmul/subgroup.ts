@@ -5,8 +5,10 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, release, run } from "../runtime/program.ts";
+import { foldWorkgroups, run } from "../runtime/program.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
+import { gridSlices } from "./grid.ts";
+import { withIntermediates } from "./intermediates.ts";
 import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
 import { layOut, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
@@ -17,9 +19,6 @@ export const SUBGROUP = elementShader({
   source: subgroupSource,
   includes: STORE_INCLUDES,
 });
-
-/** What WebGPU guarantees a grid in one direction. */
-const MAX_GRID = 65535;
 
 /** See matmul_subgroup.wgsl. */
 export interface SubgroupVariant {
@@ -52,49 +51,49 @@ export function runSubgroup(
   const { batches, rows, columns, inner: k } = shape;
   const { p, q } = operandsOf(shape, swapped);
   const [pTensor, qTensor] = swapped ? [b, a] : [a, b];
-  const pLayout = layOut(pTensor, p, k);
-  const qLayout = layOut(qTensor, q, k);
   const pTiles = Math.ceil(p.outer / (tileP * lanes));
   const workgroups = foldWorkgroups(pTiles * Math.ceil(q.outer / (4 * tileQ)));
-  let y = epilogue.addTo;
-  for (let first = 0; first < batches; first += MAX_GRID) {
-    const some = Math.min(MAX_GRID, batches - first);
-    [y] = run({
-      shader: SUBGROUP.forRow(columns).shader,
-      constants: {
-        ...epilogueConstants(epilogue),
-        LANES: lanes,
-        TILE_P: tileP,
-        TILE_Q: tileQ,
-        P_INNER: p.inner,
-        Q_INNER: q.inner,
-        SWAPPED: swapped,
-      },
-      inputs: [
-        pLayout.tensor,
-        qLayout.tensor,
-        epilogue.bias ?? pTensor,
-        epilogue.slopes ?? pTensor,
-      ],
-      outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
-      uniforms: {
-        p_count: p.outer,
-        q_count: q.outer,
-        p_batches: p.batches,
-        p_batch: pLayout.batch,
-        p_stride: pLayout.stride,
-        q_batches: q.batches,
-        q_batch: qLayout.batch,
-        q_stride: qLayout.stride,
-        k_steps: up4(k) / 4,
-        p_tiles: pTiles,
-        first_batch: first,
-        alpha: epilogueAlpha(epilogue),
-      },
-      workgroups: [...workgroups, some],
-      flops: 2 * some * rows * columns * k,
-    });
-  }
-  for (const { tensor, copied } of [pLayout, qLayout]) if (copied) release(tensor);
-  return y!;
+  return withIntermediates((own) => {
+    const pLayout = layOut(pTensor, p, k, own);
+    const qLayout = layOut(qTensor, q, k, own);
+    let y = epilogue.addTo;
+    for (const [first, count] of gridSlices(batches)) {
+      [y] = run({
+        shader: SUBGROUP.forRow(columns).shader,
+        constants: {
+          ...epilogueConstants(epilogue),
+          LANES: lanes,
+          TILE_P: tileP,
+          TILE_Q: tileQ,
+          P_INNER: p.inner,
+          Q_INNER: q.inner,
+          SWAPPED: swapped,
+        },
+        inputs: [
+          pLayout.tensor,
+          qLayout.tensor,
+          epilogue.bias ?? pTensor,
+          epilogue.slopes ?? pTensor,
+        ],
+        outputs: [y ? { inPlace: y } : { shape: [...shape.outShape] }],
+        uniforms: {
+          p_count: p.outer,
+          q_count: q.outer,
+          p_batches: p.batches,
+          p_batch: pLayout.batch,
+          p_stride: pLayout.stride,
+          q_batches: q.batches,
+          q_batch: qLayout.batch,
+          q_stride: qLayout.stride,
+          k_steps: up4(k) / 4,
+          p_tiles: pTiles,
+          first_batch: first,
+          alpha: epilogueAlpha(epilogue),
+        },
+        workgroups: [...workgroups, count],
+        flops: 2 * count * rows * columns * k,
+      });
+    }
+    return y!;
+  });
 }

@@ -5,10 +5,12 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, release, run } from "../runtime/program.ts";
+import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
+import { gridSlices } from "./grid.ts";
+import { withIntermediates } from "./intermediates.ts";
 import pairedSource from "./paired.wgsl" with { type: "text" };
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
 import sumSource from "./matmul_sum.wgsl" with { type: "text" };
@@ -37,8 +39,6 @@ export const SUM: ShaderFile = {
   includes: ACTIVATION_INCLUDES,
 };
 
-/** What WebGPU guarantees a grid in one direction. */
-const MAX_GRID = 65535;
 /** Invocations of a workgroup of matmul_plain.wgsl, and rows of one. */
 export const PLAIN_GROUP = 8;
 export const PLAIN_TILE = 8;
@@ -76,17 +76,12 @@ function stridesOf({ rows, columns, inner, transposeA, transposeB, batchesA, bat
   };
 }
 
-/** Rows of the grid that stay within its limit, as [first, count]. */
-function* slices(count: number): Generator<[first: number, count: number]> {
-  for (let first = 0; first < count; first += MAX_GRID) yield [first, Math.min(MAX_GRID, count - first)];
-}
-
 /** y = f(a b + bias), the plain way. */
 export function runPlain(a: TensorInfo, b: TensorInfo, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
   const { batches, rows, columns, inner } = shape;
   const tiles = Math.ceil(rows / PLAIN_TILE) * Math.ceil(columns / 4);
   let y = epilogue.addTo;
-  for (const [first, count] of slices(batches)) {
+  for (const [first, count] of gridSlices(batches)) {
     [y] = run({
       shader: PLAIN.forRow(columns).shader,
       constants: { ...epilogueConstants(epilogue), TILE_M: PLAIN_TILE },
@@ -113,50 +108,51 @@ export function runWorkgroup(
   const part = blockK * Math.ceil(inner / (blockK * variant.parts));
   const parts = Math.ceil(inner / part);
   const last = parts === 1 ? epilogue : {};
-  const aLayout = layOut(a, { batches: shape.batchesA, outer: rows, inner: !transposeA }, inner);
-  const bLayout = layOut(b, { batches: shape.batchesB, outer: columns, inner: transposeB }, inner);
-  let y = last.addTo;
-  for (const [first, count] of slices(parts * batches)) {
-    [y] = run({
-      shader: WORKGROUP.forRow(columns).shader,
-      constants: {
-        ...epilogueConstants(last),
-        BLOCK_M: blockM,
-        BLOCK_N: blockN / 4,
-        BLOCK_K: blockK / 4,
-        TILE_M: tileM,
-        TILE_N: tileN,
-        A_INNER: !transposeA,
-        B_INNER: transposeB,
-      },
-      inputs: [aLayout.tensor, bLayout.tensor, last.bias ?? b, last.slopes ?? b],
-      outputs: [
-        y ? { inPlace: y } : { shape: [...(parts === 1 ? [] : [parts]), ...shape.outShape] },
-      ],
-      uniforms: {
-        rows,
-        columns,
-        a_batches: shape.batchesA,
-        a_batch: aLayout.batch,
-        a_stride: aLayout.stride,
-        b_batches: shape.batchesB,
-        b_batch: bLayout.batch,
-        b_stride: bLayout.stride,
-        batches,
-        first,
-        part: part / 4,
-        inner: up4(inner) / 4,
-        alpha: epilogueAlpha(last),
-      },
-      workgroups: [...foldWorkgroups(Math.ceil(columns / blockN) * Math.ceil(rows / blockM)), count],
-      flops: 2 * count * rows * columns * Math.min(inner, part),
-    });
-  }
-  for (const { tensor, copied } of [aLayout, bLayout]) if (copied) release(tensor);
-  return parts === 1 ? y! : sumParts(y!, parts, shape, epilogue);
+  return withIntermediates((own) => {
+    const aLayout = layOut(a, { batches: shape.batchesA, outer: rows, inner: !transposeA }, inner, own);
+    const bLayout = layOut(b, { batches: shape.batchesB, outer: columns, inner: transposeB }, inner, own);
+    let y = last.addTo;
+    for (const [first, count] of gridSlices(parts * batches)) {
+      [y] = run({
+        shader: WORKGROUP.forRow(columns).shader,
+        constants: {
+          ...epilogueConstants(last),
+          BLOCK_M: blockM,
+          BLOCK_N: blockN / 4,
+          BLOCK_K: blockK / 4,
+          TILE_M: tileM,
+          TILE_N: tileN,
+          A_INNER: !transposeA,
+          B_INNER: transposeB,
+        },
+        inputs: [aLayout.tensor, bLayout.tensor, last.bias ?? b, last.slopes ?? b],
+        outputs: [
+          y ? { inPlace: y } : { shape: [...(parts === 1 ? [] : [parts]), ...shape.outShape] },
+        ],
+        uniforms: {
+          rows,
+          columns,
+          a_batches: shape.batchesA,
+          a_batch: aLayout.batch,
+          a_stride: aLayout.stride,
+          b_batches: shape.batchesB,
+          b_batch: bLayout.batch,
+          b_stride: bLayout.stride,
+          batches,
+          first,
+          part: part / 4,
+          inner: up4(inner) / 4,
+          alpha: epilogueAlpha(last),
+        },
+        workgroups: [...foldWorkgroups(Math.ceil(columns / blockN) * Math.ceil(rows / blockM)), count],
+        flops: 2 * count * rows * columns * Math.min(inner, part),
+      });
+    }
+    return parts === 1 ? y! : sumParts(own(y!), parts, shape, epilogue);
+  });
 }
 
-/** sums [parts, .., M, N], which is given back, -> y [.., M, N] */
+/** sums [parts, .., M, N] -> y [.., M, N] */
 function sumParts(sums: TensorInfo, parts: number, shape: MatmulShape, epilogue: Epilogue): TensorInfo {
   const { batches, outShape, rows, columns } = shape;
   const { bias, slopes, addTo } = epilogue;
@@ -175,6 +171,5 @@ function sumParts(sums: TensorInfo, parts: number, shape: MatmulShape, epilogue:
     },
     workgroups,
   });
-  release(sums);
   return y;
 }

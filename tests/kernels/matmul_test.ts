@@ -19,6 +19,7 @@ import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/progra
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { withLimit } from "./_limits.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("matmul");
@@ -191,6 +192,41 @@ Deno.test("matmul: tfjs's product gives the same with our kernels registered, gr
     tf.dispose(inputs);
   }
   assertEquals(tf.memory().numTensors, before);
+});
+
+Deno.test("matmul: sums over nothing are 0, then bias and activation; their gradients are empty", async () => {
+  register();
+  const ids = tf.backend().numDataIds();
+  const results = tf.tidy(() => {
+    const [a, b, bias] = [tf.zeros([2, 0]), tf.zeros([0, 3]), tf.tensor1d([-1, 2, 3])];
+    return [
+      tf.matMul(a, b),
+      tf.matMul(a, tf.zeros([3, 0]), false, true),
+      tf.matMul(tf.zeros([2, 1, 2, 0]), tf.zeros([3, 0, 3])),
+      tf.fused.matMul({ a, b, bias, activation: "relu" }),
+      tf.matMul(tf.zeros([0, 4]), tf.zeros([4, 3])),
+      ...tf.grads((a: tf.Tensor, b: tf.Tensor) => tf.matMul(a, b))([a, b]),
+    ];
+  });
+  const shapes = [[2, 3], [2, 3], [2, 3, 2, 3], [2, 3], [0, 3], [2, 0], [0, 3]];
+  for (const [i, y] of results.entries()) {
+    assertEquals(y.shape, shapes[i]);
+    const row = i === 3 ? [0, 2, 3] : [0, 0, 0];
+    assertEquals([...await y.data()], new Array(y.size / 3).fill(row).flat());
+  }
+  tf.dispose(results);
+  assertEquals(tf.backend().numDataIds(), ids);
+});
+
+Deno.test("matmul: what throws leaves no tensor behind", () => {
+  const [a, b] = [tf.ones([16, 5]), tf.ones([5, 16])]; // 512 bytes each as copies, of the product 1024 or twice that
+  const ids = tf.backend().numDataIds();
+  for (const variant of [subgroup(false, 4, 4), workgroup([8, 8, 4, 4, 1], 2)]) {
+    const refused = () => withLimit("maxStorageBufferBindingSize", 800, () => matmul(a, b, { variant }));
+    assertThrows(refused, RangeError, "expected at most the 800 that this adapter binds");
+  }
+  assertEquals(tf.backend().numDataIds(), ids);
+  tf.dispose([a, b]);
 });
 
 Deno.test("matmul: the reference's gradients pass gradcheck", () => {
