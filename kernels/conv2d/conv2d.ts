@@ -5,23 +5,16 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { type Own, withIntermediates } from "../matmul/intermediates.ts";
+import { foldWorkgroups, type Output, run } from "../runtime/program.ts";
 import type { Constants } from "../runtime/wgsl.ts";
-import type { Conv2dGeometry } from "./conv2d_geometry.ts";
+import { type Conv2dGeometry, type ImageRange, shapesOf } from "./conv2d_geometry.ts";
 import { canSpread, tapStep } from "./conv2d_loops.ts";
-import {
-  type Conv2dEpilogue,
-  extents,
-  outputPart,
-  requireEpilogue,
-  requireOperands,
-  steps,
-  windowOf,
-} from "./conv2d_operands.ts";
-import { blockOf, type Conv2dOptions, filterWorkgroups, planOf, sumParts } from "./conv2d_plan.ts";
+import { type Conv2dEpilogue, extents, requireEpilogue, requireOperands, steps } from "./conv2d_operands.ts";
+import { blockOf, type Conv2dOptions, filterWorkgroups, planOf, summed } from "./conv2d_plan.ts";
 import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD } from "./conv2d_shaders.ts";
 import type { Conv2dVariant } from "./conv2d_variants.ts";
-import { cutChannels, withPaddedChannels } from "./pad_channels.ts";
+import { madeImages, paddedChannels, paddedImages, paddedShape } from "./pad_channels.ts";
 
 export type { Conv2dGeometry } from "./conv2d_geometry.ts";
 export type { Conv2dEpilogue } from "./conv2d_operands.ts";
@@ -36,6 +29,21 @@ function partsOf({ kind }: Conv2dVariant, channels: number): Constants {
 /** Rows of the filter that lie one after the other as x's channels do. */
 function wholeOf({ kind }: Conv2dVariant, channels: number): Constants {
   return kind === "workgroup" ? { WHOLE: channels % 4 === 0 } : {};
+}
+
+/** A tensor [N, ..] of which `make` makes some images at a time, with a multiple of 4 channels. */
+function inParts(
+  parts: readonly ImageRange[],
+  shape: number[],
+  make: (part: ImageRange, output: Output, own: Own) => TensorInfo,
+): TensorInfo {
+  let made: TensorInfo | undefined;
+  for (const part of parts) {
+    made = withIntermediates((own) =>
+      madeImages(made, shape, part, own, (output) => make(part, output, own))
+    );
+  }
+  return made!;
 }
 
 /**
@@ -62,14 +70,13 @@ export function conv2dForward(
   const columns = Math.ceil(outChannels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
-  const shape = [geometry.images, outHeight, outWidth, 4 * columns];
-  const y = withPaddedChannels([x, filter, bias, residual, slopes], (padded) => {
-    const [px, pFilter] = padded as TensorInfo[];
-    const [, , pBias = pFilter, pResidual, pSlopes = pFilter] = padded;
-    let made: TensorInfo | undefined;
-    for (const part of parts) {
+  const shape = shapesOf(geometry).y;
+  return withIntermediates((ownAll) => {
+    const pFilter = paddedChannels(filter, ownAll);
+    const [pBias, pSlopes] = [bias, slopes].map((row) => row ? paddedChannels(row, ownAll) : pFilter);
+    return inParts(parts, shape, (part, output, own) => {
       const pixels = part.images * outHeight * outWidth;
-      [made] = run({
+      const dispatch = {
         shader: FORWARD[variant.kind],
         constants: {
           ...variant.constants,
@@ -81,13 +88,12 @@ export function conv2dForward(
           ACTIVATION: activationCode(activation),
         },
         inputs: [
-          { tensor: px, ...windowOf(px, part) },
+          paddedImages(x, part, own),
           pFilter,
           pBias,
-          pResidual ? { tensor: pResidual, ...windowOf(pResidual, part) } : pFilter,
+          residual ? paddedImages(residual, part, own) : pFilter,
           pSlopes,
         ],
-        outputs: [split > 1 ? { shape: [split, ...shape] } : outputPart(made, shape, part)],
         uniforms: {
           pixels,
           ...extents(geometry),
@@ -98,13 +104,18 @@ export function conv2dForward(
           ...(variant.kind === "workgroup" ? { parts: split } : {}),
           slope: { f32: alpha },
         },
-        workgroups: [...foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles), split],
+        workgroups: [...foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles), split] as const,
         flops: 2 * pixels * outChannels * filterHeight * filterWidth * channels,
-      });
-    }
-    return split > 1 ? sumParts(made!, shape) : made!;
+      };
+      return summed(
+        split,
+        paddedShape(shape),
+        output,
+        own,
+        (output) => run({ ...dispatch, outputs: [output] })[0],
+      );
+    });
   });
-  return cutChannels(y, outChannels);
 }
 
 /** True where a 1x1 filter's tap falls into the first of several phases of the stride. */
@@ -138,16 +149,14 @@ export function conv2dBackwardInput(
     canSpread(geometry, variant.constants.TILE_M as number);
   const phases = spread ? 1 : Math.min(strides[0], height) * Math.min(strides[1], width);
   const phaseRows = Math.ceil(height / strides[0]) * Math.ceil(width / strides[1]);
-  const dx = withPaddedChannels([dy, filter], (padded) => {
-    const [pDy, pFilter] = padded as TensorInfo[];
-    const shape = [geometry.images, height, width, 4 * columns];
-    let made: TensorInfo | undefined;
-    for (const part of parts) {
-      [made] = run({
+  const shape = shapesOf(geometry).x;
+  return withIntermediates((ownAll) => {
+    const pFilter = paddedChannels(filter, ownAll);
+    return inParts(parts, shape, (part, output, own) => {
+      const dispatch = {
         shader: BACKWARD_INPUT[variant.kind],
         constants: { ...variant.constants, ...(variant.kind === "subgroup" ? { SPREAD: spread } : {}) },
-        inputs: [{ tensor: pDy, ...windowOf(pDy, part) }, pFilter],
-        outputs: [split > 1 ? { shape: [split, ...shape] } : outputPart(made, shape, part)],
+        inputs: [paddedImages(dy, part, own), pFilter],
         uniforms: {
           images: part.images,
           ...extents(geometry),
@@ -163,14 +172,19 @@ export function conv2dBackwardInput(
         workgroups: [
           ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
           phases * split,
-        ],
+        ] as const,
         flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
           filterHeight * filterWidth * channels,
-      });
-    }
-    return split > 1 ? sumParts(made!, shape) : made!;
+      };
+      return summed(
+        split,
+        paddedShape(shape),
+        output,
+        own,
+        (output) => run({ ...dispatch, outputs: [output] })[0],
+      );
+    });
   });
-  return cutChannels(dx, channels);
 }
 
 /**
@@ -191,40 +205,50 @@ export function conv2dBackwardFilter(
   const { outHeight, outWidth, channels, outChannels, filterHeight, filterWidth } = geometry;
   requireOperands(geometry, { x, y: dy });
   const { variant, parts, split } = planOf("backwardFilter", geometry, options);
-  const shape = [filterHeight, filterWidth, channels, 4 * Math.ceil(outChannels / 4)];
+  const { filter: shape } = shapesOf(geometry);
   const taps = filterHeight * filterWidth;
   const chunks = split * parts.length;
   const { columnTiles, workgroups } = filterWorkgroups(variant, geometry);
   const { LANES, BLOCK_P } = variant.constants as Record<string, number>;
-  const df = withPaddedChannels([x, dy], (padded) => {
-    const [px, pDy] = padded as TensorInfo[];
-    let made: TensorInfo | undefined;
-    for (const [i, part] of parts.entries()) {
-      const pixels = part.images * outHeight * outWidth;
-      [made] = run({
-        shader: BACKWARD_FILTER[variant.kind],
-        constants: { ...variant.constants, ...partsOf(variant, channels), ...denseOf(variant, geometry) },
-        inputs: [{ tensor: px, ...windowOf(px, part) }, { tensor: pDy, ...windowOf(pDy, part) }],
-        outputs: [made ? { inPlace: made } : { shape: chunks === 1 ? shape : [chunks, ...shape] }],
-        uniforms: {
-          ...extents(geometry),
-          filter_width: filterWidth,
-          ...steps(geometry),
-          taps,
-          pixels,
-          column_tiles: columnTiles,
-          first_part: i * split,
-          chunk_pixels: Math.ceil(pixels / split),
-          ...(variant.kind === "workgroup" ? strideOf(BLOCK_P, geometry) : {}),
-          ...(variant.kind === "subgroup_pixels" ? strideOf(LANES, geometry) : {}),
-        },
-        workgroups: [...workgroups, split],
-        flops: 2 * pixels * outChannels * taps * channels,
-      });
-    }
-    return chunks === 1 ? made! : sumParts(made!, shape);
+  const whole = { first: 0, images: filterHeight };
+  return withIntermediates((ownAll) => {
+    const make = (output: Output) => {
+      let made: TensorInfo | undefined;
+      for (const [i, part] of parts.entries()) {
+        const pixels = part.images * outHeight * outWidth;
+        withIntermediates((own) =>
+          [made] = run({
+            shader: BACKWARD_FILTER[variant.kind],
+            constants: { ...variant.constants, ...partsOf(variant, channels), ...denseOf(variant, geometry) },
+            inputs: [paddedImages(x, part, own), paddedImages(dy, part, own)],
+            outputs: [made ? { inPlace: made } : output],
+            uniforms: {
+              ...extents(geometry),
+              filter_width: filterWidth,
+              ...steps(geometry),
+              taps,
+              pixels,
+              column_tiles: columnTiles,
+              first_part: i * split,
+              chunk_pixels: Math.ceil(pixels / split),
+              ...(variant.kind === "workgroup" ? strideOf(BLOCK_P, geometry) : {}),
+              ...(variant.kind === "subgroup_pixels" ? strideOf(LANES, geometry) : {}),
+            },
+            workgroups: [...workgroups, split],
+            flops: 2 * pixels * outChannels * taps * channels,
+          })
+        );
+      }
+      return made!;
+    };
+    return madeImages(
+      undefined,
+      shape,
+      whole,
+      ownAll,
+      (output) => summed(chunks, paddedShape(shape), output, ownAll, make),
+    );
   });
-  return cutChannels(df, outChannels);
 }
 
 /** Whether x and dy have the same pixels. */

@@ -94,7 +94,7 @@ export interface ImageRange {
 }
 
 /** A binding begins at a multiple of this many bytes. */
-const BINDING_ALIGNMENT = 256;
+export const BINDING_ALIGNMENT = 256;
 
 /**
  * Divides the images so that the parts of x and of y are operands that the adapter takes, at most `limit` bytes each
@@ -107,10 +107,10 @@ export function divideImages(g: Conv2dGeometry, limit: number): ImageRange[] {
   const bytesY = 4 * g.outHeight * g.outWidth * 4 * Math.ceil(g.outChannels / 4);
   const fitting = Math.floor(limit / Math.max(bytesX, bytesY));
   if (g.images <= fitting) return [{ first: 0, images: g.images }];
+  // What is copied to be padded may begin anywhere.
+  const bound = [g.channels % 4 === 0 ? bytesX : 0, g.outChannels % 4 === 0 ? bytesY : 0];
   let aligned = 1;
-  while ((aligned * bytesX) % BINDING_ALIGNMENT !== 0 || (aligned * bytesY) % BINDING_ALIGNMENT !== 0) {
-    aligned *= 2;
-  }
+  while (bound.some((bytes) => (aligned * bytes) % BINDING_ALIGNMENT !== 0)) aligned *= 2;
   const images = fitting - fitting % aligned;
   if (images === 0) {
     throw new RangeError(

@@ -5,8 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import type { Activation } from "../matmul/activation.ts";
-import type { Output } from "../runtime/dispatch.ts";
-import { type Conv2dGeometry, type ImageRange, isEmpty, shapesOf } from "./conv2d_geometry.ts";
+import { type Conv2dGeometry, isEmpty, shapesOf } from "./conv2d_geometry.ts";
 
 /** What is done to the sums before they are written. */
 export interface Conv2dEpilogue {
@@ -83,16 +82,4 @@ export function steps({ strides, dilations, pad }: Conv2dGeometry) {
     pad_y: pad[0],
     pad_x: pad[1],
   };
-}
-
-/** The part of an [N, rows, columns, channels] tensor with those images; the whole buffer if those are all. */
-export function windowOf({ shape }: { readonly shape: readonly number[] }, { first, images }: ImageRange) {
-  if (images === shape[0]) return {};
-  const bytes = 4 * shape[1] * shape[2] * shape[3];
-  return { offset: first * bytes, size: images * bytes };
-}
-
-/** The part of an output that is made by the first part's dispatch. */
-export function outputPart(made: TensorInfo | undefined, shape: number[], part: ImageRange): Output {
-  return { ...(made ? { inPlace: made } : { shape }), ...windowOf({ shape }, part) };
 }

@@ -4,7 +4,9 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { backendInternals, currentTraits, foldWorkgroups, release, run } from "../runtime/program.ts";
+import type { Own } from "../matmul/intermediates.ts";
+import type { Output } from "../runtime/dispatch.ts";
+import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import { mostOperandBytes } from "../runtime/textures.ts";
 import { variantFor } from "../runtime/tuner.ts";
@@ -119,18 +121,32 @@ export function filterWorkgroups({ kind, constants }: Conv2dVariant, g: Conv2dGe
 /** Parts, elements of a workgroup, and invocations that share an element's parts, the most parts first. */
 const SUM_TILES = [[32, 16, 16], [8, 32, 4], [0, 64, 1]] as const;
 
-/** parts [P, ..shape] -> their sum, in order; the parts are given back. */
-export function sumParts(parts: TensorInfo, shape: number[]): TensorInfo {
-  const length = sizeOf(shape) / 4;
+/** parts [P, ..shape] -> their sum, in order */
+export function sumParts(parts: TensorInfo, output: Output): TensorInfo {
+  const length = sizeOf(parts.shape.slice(1)) / 4;
   const [, GROUP, LANES] = SUM_TILES.find(([least]) => parts.shape[0] >= least)!;
   const [sum] = run({
     shader: SUM_PARTS,
     constants: { GROUP, LANES },
     inputs: [parts],
-    outputs: [{ shape }],
+    outputs: [output],
     uniforms: { parts: parts.shape[0], length },
     workgroups: foldWorkgroups(Math.ceil(length / GROUP)),
   });
-  release(parts);
   return sum;
+}
+
+/**
+ * What `make` makes where one dispatch does, else the sum of the ranges that it makes.
+ *
+ * @param shape of the sum, a multiple of 4 channels
+ */
+export function summed(
+  split: number,
+  shape: readonly number[],
+  output: Output,
+  own: Own,
+  make: (output: Output) => TensorInfo,
+): TensorInfo {
+  return split === 1 ? make(output) : sumParts(own(make({ shape: [split, ...shape] })), output);
 }

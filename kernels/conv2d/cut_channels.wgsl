@@ -4,11 +4,12 @@ struct Uniforms {
   rows: u32, // M
   channels: u32, // C
   row_groups: u32, // C / 4, rounded up
+  skip: u32, // values of y before the first row
 }
 
 //#texture
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M, C / 4, rounded up]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [M, C]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [M, C], after skip values
 @group(0) @binding(2) var<uniform> u: Uniforms;
 
 @compute @workgroup_size(64)
@@ -21,7 +22,7 @@ fn main(
   let row = index / u.row_groups;
   if (row < u.rows) {
     let c = (index - row * u.row_groups) * 4u;
-    let at = row * u.channels + c;
+    let at = u.skip + row * u.channels + c;
     let values = x[index];
     y[at] = values.x;
     if (c + 1u < u.channels) {

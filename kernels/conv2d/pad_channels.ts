@@ -4,9 +4,12 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { foldWorkgroups, release, run } from "../runtime/program.ts";
-import { sizeOf } from "../runtime/shapes.ts";
+import type { Own } from "../matmul/intermediates.ts";
+import type { Output } from "../runtime/dispatch.ts";
+import { foldWorkgroups, type Input, run } from "../runtime/program.ts";
+import { rowsOf, sizeOf } from "../runtime/shapes.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
+import { BINDING_ALIGNMENT, type ImageRange } from "./conv2d_geometry.ts";
 import cutSource from "./cut_channels.wgsl" with { type: "text" };
 import padSource from "./pad_channels.wgsl" with { type: "text" };
 import padRgbSource from "./pad_rgb.wgsl" with { type: "text" };
@@ -17,58 +20,103 @@ const CUT: ShaderFile = { file: "conv2d/cut_channels.wgsl", source: cutSource };
 /** Invocations of a workgroup in the shaders. */
 const GROUP = 64;
 
-/** The channels C of a shape. */
-function channelsOf(shape: readonly number[]): number {
-  return shape[shape.length - 1];
+/** Some bytes of a tensor, all by default, and the values among them that come before those that are meant. */
+interface Window {
+  readonly offset?: number;
+  readonly size?: number;
+  readonly skip: number;
 }
 
-/** x, without or with padding, of which C channels count. One dispatch. */
-function copyChannels(shader: ShaderFile, x: TensorInfo, channels: number, outChannels: number): TensorInfo {
-  const outer = x.shape.slice(0, -1);
-  const rows = sizeOf(outer);
+/** The part of an [N, ..] tensor with those images, which begins anywhere. */
+function windowAt(shape: readonly number[], { first, images }: ImageRange): Window {
+  if (images === shape[0]) return { skip: 0 };
+  const bytes = 4 * sizeOf(shape.slice(1));
+  const before = first * bytes % BINDING_ALIGNMENT;
+  return { offset: first * bytes - before, size: before + images * bytes, skip: before / 4 };
+}
+
+/** The part of an [N, ..] tensor with those images, which begins where a binding may. */
+export function windowOf(shape: readonly number[], part: ImageRange): Omit<Window, "skip"> {
+  const { skip: _none, ...window } = windowAt(shape, part);
+  return window;
+}
+
+/** What the copies' uniforms say of a tensor of this shape, and their workgroups. */
+function rowsAndGroups(shape: readonly number[], { skip }: Window) {
+  const channels = shape.at(-1)!;
+  const rows = rowsOf(shape);
   const groups = Math.ceil(channels / 4);
-  const [y] = run({
-    shader,
-    inputs: [x],
-    outputs: [{ shape: [...outer, outChannels] }],
-    uniforms: { rows, channels, row_groups: groups },
+  return {
+    uniforms: { rows, channels, row_groups: groups, skip },
     workgroups: foldWorkgroups(Math.ceil(rows * groups / GROUP)),
+  };
+}
+
+/** What a window of x has, in this shape, with up to 3 more channels. One dispatch. */
+function padded(x: TensorInfo, shape: readonly number[], window: Window): TensorInfo {
+  const { skip, ...bytes } = window;
+  const rows = rowsOf(shape);
+  const whole = { inputs: [{ tensor: x, ...bytes }], outputs: [{ shape: paddedShape(shape) }] };
+  const quads = rows / 4;
+  const rgb = shape.at(-1) === 3 && rows % 4 === 0 && skip % 4 === 0;
+  const [y] = run(
+    rgb
+      ? {
+        ...whole,
+        shader: PAD_RGB,
+        uniforms: { quads, skip: skip / 4 },
+        workgroups: foldWorkgroups(Math.ceil(quads / GROUP)),
+      }
+      : { ...whole, shader: PAD, ...rowsAndGroups(shape, window) },
+  );
+  return y;
+}
+
+/** [.., C] -> [.., C and up to 3 more] */
+export function paddedShape(shape: readonly number[]): number[] {
+  return [...shape.slice(0, -1), 4 * Math.ceil(shape.at(-1)! / 4)];
+}
+
+function isPadded(shape: readonly number[]): boolean {
+  return shape.at(-1)! % 4 === 0;
+}
+
+/** x [.., C], or a copy with up to 3 more channels. */
+export function paddedChannels(x: TensorInfo, own: Own): TensorInfo {
+  return isPadded(x.shape) ? x : own(padded(x, x.shape, { skip: 0 }));
+}
+
+/** Some images of x [N, H, W, C], or a copy of them with up to 3 more channels. */
+export function paddedImages(x: TensorInfo, part: ImageRange, own: Own): Input {
+  if (isPadded(x.shape)) return { tensor: x, ...windowOf(x.shape, part) };
+  const shape = [part.images, ...x.shape.slice(1)];
+  return { tensor: own(padded(x, shape, windowAt(x.shape, part))) };
+}
+
+/**
+ * Some images of y [N, H, W, K] as `make` makes them, with a multiple of 4 channels.
+ *
+ * @param y with the images before these; a new tensor for the first
+ * @param shape of y
+ */
+export function madeImages(
+  y: TensorInfo | undefined,
+  shape: number[],
+  part: ImageRange,
+  own: Own,
+  make: (output: Output) => TensorInfo,
+): TensorInfo {
+  const target = y ? { inPlace: y } : { shape };
+  if (isPadded(shape)) return make({ ...target, ...windowOf(shape, part) });
+  const partShape = [part.images, ...shape.slice(1)];
+  const made = own(make({ shape: paddedShape(partShape) }));
+  const window = windowAt(shape, part);
+  const { skip: _inUniforms, ...bytes } = window;
+  const [cut] = run({
+    shader: CUT,
+    inputs: [made],
+    outputs: [{ ...target, ...bytes }],
+    ...rowsAndGroups(partShape, window),
   });
-  return y;
-}
-
-/** x [.., C] -> [.., C and up to 3 more]; x itself if C is a multiple of 4. */
-function padded(x: TensorInfo): TensorInfo {
-  const channels = channelsOf(x.shape);
-  if (channels % 4 === 0) return x;
-  const outer = x.shape.slice(0, -1);
-  const rows = sizeOf(outer);
-  if (channels !== 3 || rows % 4 !== 0) return copyChannels(PAD, x, channels, 4 * Math.ceil(channels / 4));
-  const [y] = run({
-    shader: PAD_RGB,
-    inputs: [x],
-    outputs: [{ shape: [...outer, 4] }],
-    uniforms: { quads: rows / 4 },
-    workgroups: foldWorkgroups(Math.ceil(rows / 4 / GROUP)),
-  });
-  return y;
-}
-
-/** Runs `body` on tensors that are padded to a multiple of 4 channels; those that are not, as they are. */
-export function withPaddedChannels<T>(
-  tensors: readonly (TensorInfo | undefined)[],
-  body: (padded: (TensorInfo | undefined)[]) => T,
-): T {
-  const all = tensors.map((tensor) => tensor && padded(tensor));
-  const result = body(all);
-  all.forEach((tensor, i) => tensor && tensor !== tensors[i] && release(tensor));
-  return result;
-}
-
-/** x, which is given back, without the channels beyond C; x itself if there are none. */
-export function cutChannels(x: TensorInfo, channels: number): TensorInfo {
-  if (channelsOf(x.shape) === channels) return x;
-  const y = copyChannels(CUT, x, channels, channels);
-  release(x);
-  return y;
+  return cut;
 }

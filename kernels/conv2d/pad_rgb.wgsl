@@ -3,10 +3,11 @@
 // and y.
 struct Uniforms {
   quads: u32, // M / 4
+  skip: u32, // vec4s of x before the first pixel
 }
 
 //#texture
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M / 4, 3], that is [M, 3] f32
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [M / 4, 3], that is [M, 3] f32, after skip vec4s
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // [M, 4 / 4]
 @group(0) @binding(2) var<uniform> u: Uniforms;
 
@@ -18,9 +19,10 @@ fn main(
 ) {
   let quad = (group.y * groups.x + group.x) * 64u + local;
   if (quad < u.quads) {
-    let a = x[3u * quad];
-    let b = x[3u * quad + 1u];
-    let c = x[3u * quad + 2u];
+    let at = u.skip + 3u * quad;
+    let a = x[at];
+    let b = x[at + 1u];
+    let c = x[at + 2u];
     y[4u * quad] = vec4<f32>(a.xyz, 0.0);
     y[4u * quad + 1u] = vec4<f32>(a.w, b.xy, 0.0);
     y[4u * quad + 2u] = vec4<f32>(b.zw, c.x, 0.0);

@@ -5,9 +5,10 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { isActivation } from "../matmul/activation.ts";
-import { backendInternals, release, reshapeInfo } from "../runtime/program.ts";
+import { withIntermediates } from "../matmul/intermediates.ts";
+import { emptySums, isRow, zeros } from "../matmul/rows.ts";
+import { backendInternals, reshapeInfo } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, Replacement } from "../runtime/registry.ts";
-import { sizeOf } from "../runtime/shapes.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";
 import {
   type Conv2dAttributes,
@@ -17,7 +18,7 @@ import {
   shapesOf,
 } from "./conv2d_geometry.ts";
 
-/** The geometry, or undefined for what stays with tfjs: NCHW, integers, grouped convolution. */
+/** The geometry, or undefined for what stays with tfjs: NCHW, integers, grouped convolution, padding below 0. */
 function takenGeometry(
   inputShape: number[],
   filterShape: number[],
@@ -28,19 +29,13 @@ function takenGeometry(
   const floats = operands.every((tensor) => tensor === undefined || tensor.dtype === "float32");
   if (!floats || (attrs.dataFormat ?? "NHWC") !== "NHWC") return undefined;
   const geometry = geometryOf(inputShape, filterShape, attrs);
-  return filterShape[2] === geometry.channels ? geometry : undefined;
+  const crops = geometry.pad.some((pad) => pad < 0);
+  return filterShape[2] === geometry.channels && !crops ? geometry : undefined;
 }
 
-/** A sum over nothing; tfjs's own kernels fail on tensors without elements, on this backend. */
-function zeros(shape: number[]): TensorInfo {
-  const sizes = shape.map((size) => Math.max(0, size));
-  const values = new Float32Array(sizeOf(sizes));
-  return backendInternals().makeTensorInfo(sizes, "float32", values);
-}
-
-/** True for one value an output channel: [K], [1, K], ... */
-function isRow({ shape }: TensorInfo, channels: number): boolean {
-  return shape.at(-1) === channels && shape.slice(0, -1).every((size) => size === 1);
+/** Whether dy is as large as the convolution's output: tfjs takes larger ones, too. */
+function isGradient({ shape }: TensorInfo, geometry: Conv2dGeometry): boolean {
+  return shapesOf(geometry).y.every((size, i) => size === shape[i]);
 }
 
 function fused(inputs: KernelInputs, attributes: KernelAttributes): TensorInfo | undefined {
@@ -55,14 +50,13 @@ function fused(inputs: KernelInputs, attributes: KernelAttributes): TensorInfo |
   if (rows.some((row) => row && !isRow(row, geometry.outChannels))) return undefined;
   if (activation === "leakyrelu" && alpha === undefined) return undefined;
   if ((activation === "prelu") !== (preluActivationWeights != null)) return undefined;
-  if (isEmpty(geometry)) {
-    // Without input channels y would be the activation of the bias.
-    return shapesOf(geometry).y.some((size) => size <= 0) ? zeros(shapesOf(geometry).y) : undefined;
-  }
-  const [flatBias, slopes] = rows.map((row) => row && reshapeInfo(row, [geometry.outChannels]));
-  const y = conv2dForward(x!, filter!, geometry, { bias: flatBias, slopes, activation, alpha });
-  [flatBias, slopes].forEach((row) => row && release(row));
-  return y;
+  return withIntermediates((own) => {
+    const [flatBias, slopes] = rows.map((row) => row && own(reshapeInfo(row, [geometry.outChannels])));
+    const epilogue = { bias: flatBias, slopes, activation, alpha };
+    return isEmpty(geometry)
+      ? emptySums(shapesOf(geometry).y, epilogue)
+      : conv2dForward(x!, filter!, geometry, epilogue);
+  });
 }
 
 /** For `replaceKernels`. */
@@ -81,9 +75,12 @@ export const CONV2D_REPLACEMENTS: readonly Replacement[] = [
     run({ dy, filter }, attrs) {
       const geometry = takenGeometry(attrs.inputShape as number[], filter.shape, attrs, [dy, filter]);
       if (geometry && isEmpty(geometry)) return zeros(shapesOf(geometry).x);
-      // tfjs takes the gradient of an output larger than the convolution's.
-      if (geometry && shapesOf(geometry).y.some((size, i) => size !== dy.shape[i])) return undefined;
-      return geometry && conv2dBackwardInput(dy, filter, geometry);
+      if (geometry === undefined || !isGradient(dy, geometry)) return undefined;
+      // The phases of the stride are one direction of a grid.
+      const phases = Math.min(geometry.strides[0], geometry.height) *
+        Math.min(geometry.strides[1], geometry.width);
+      const most = backendInternals().device.limits.maxComputeWorkgroupsPerDimension;
+      return phases <= most ? conv2dBackwardInput(dy, filter, geometry) : undefined;
     },
   },
   {
@@ -91,7 +88,7 @@ export const CONV2D_REPLACEMENTS: readonly Replacement[] = [
     run({ x, dy }, attrs) {
       const geometry = takenGeometry(x.shape, attrs.filterShape as number[], attrs, [x, dy]);
       if (geometry && isEmpty(geometry)) return zeros(shapesOf(geometry).filter);
-      return geometry && conv2dBackwardFilter(x, dy, geometry);
+      return geometry && isGradient(dy, geometry) ? conv2dBackwardFilter(x, dy, geometry) : undefined;
     },
   },
 ];

@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "../../kernels/conv2d/conv2d.ts";
 import { EDGE_CASES, MANY_WORKGROUPS, RESNET50_CASES } from "../../kernels/conv2d/conv2d_cases.ts";
-import { shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
+import { geometryOf, shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import {
   conv2dBackwardFilterRef,
   conv2dBackwardInputRef,
@@ -134,6 +134,35 @@ Deno.test("conv2d: images that cannot be bound at once are taken in parts", asyn
     "Cannot run conv2d: 8 images of x and y take 8960 bytes; expected at most the 8000 bytes of an operand on this adapter",
   );
   tf.dispose([x, f]);
+});
+
+Deno.test("conv2d: channels are padded and cut part by part, from wherever an image begins", async () => {
+  // Images of 105 and 108 values of x: the latter are padded by four pixels.
+  const shapes = [[11, 7, 5, 3, 5], [11, 6, 6, 3, 8], [11, 6, 6, 8, 5]];
+  for (const [images, height, width, channels, outChannels] of shapes) {
+    const geometry = geometryOf([images, height, width, channels], [3, 3, channels, outChannels], {
+      strides: 1,
+      pad: 1,
+    });
+    const bytes = 4 * height * width * 8;
+    for (const [kind, variants] of Object.entries(SMALL)) {
+      // The images of 8 channels begin, in x or y, at a multiple of 256 bytes.
+      await check(`parts ${kind}`, geometry, { variants, bindingBytes: 3 * bytes });
+    }
+  }
+  const { geometry } = EDGE_CASES[3];
+  const g = { ...geometry, images: 5 };
+  const all = shapesOf(g);
+  const [x, f, residual] = [all.x, all.filter, all.y].map(draw);
+  const y = withPoisonedOutputs(() =>
+    conv2dForward(x.tensor, f.tensor, g, { residual: residual.tensor }, {
+      variant: TILE(2, 1),
+      bindingBytes: 4 * 5 * 7 * 8 * 2,
+    })
+  );
+  const expected = conv2dForwardRef(x.values, f.values, g).map((sum, i) => sum + residual.values[i]);
+  compare(`conv2d residual in parts (seed ${seed})`, await read(y), expected, 1e-4);
+  tf.dispose([x, f, residual].map(({ tensor }) => tensor));
 });
 
 const ACTIVATIONS: Record<string, (v: number, slope: number) => number> = {

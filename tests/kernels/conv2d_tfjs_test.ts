@@ -1,12 +1,15 @@
 import * as tf from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
-import { geometryOf } from "../../kernels/conv2d/conv2d_geometry.ts";
+import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "../../kernels/conv2d/conv2d.ts";
+import { geometryOf, shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import { conv2dForwardRef } from "../../kernels/conv2d/conv2d_ref.ts";
 import { conv2dInference, foldBatchNorm } from "../../kernels/conv2d/inference.ts";
 import { register, stockKernel, unregister } from "../../kernels/mod.ts";
 import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { sharesBuffer } from "../../kernels/runtime/tensors.ts";
 import { compare } from "../_compare.ts";
-import { draw, seed } from "./_conv2d.ts";
+import { draw, FILTER_TILE, seed, TILE } from "./_conv2d.ts";
+import { withLimit } from "./_limits.ts";
 
 /** Runs `body` with our kernels and with tfjs's; both results. */
 async function bothWays(body: () => tf.Tensor[]): Promise<Float32Array[][]> {
@@ -95,6 +98,95 @@ Deno.test("conv2d: what the kernels don't take runs on tfjs's own", async () => 
   compare(`NCHW (seed ${seed})`, ours[0], stock[0], 1e-6);
   assertEquals(typeof stockKernel("FusedConv2D"), "function");
   tf.dispose([x, f]);
+});
+
+Deno.test("conv2d: gradients of larger outputs, cropping, and strides beyond a grid run on tfjs's own", async () => {
+  const draw4 = (...shape: number[]) => draw(shape).tensor as tf.Tensor4D;
+  const transposed = [
+    { x: draw4(1, 2, 2, 1), f: draw4(2, 2, 1, 1), shape: [1, 2, 2, 1], pad: "same" },
+    { x: draw4(1, 3, 3, 1), f: draw4(2, 2, 1, 1), shape: [1, 4, 4, 1], pad: "valid" },
+  ] as const;
+  for (const { x, f, shape, pad } of transposed) {
+    // The gradient of x fails in tfjs.
+    const op = (f: tf.Tensor) =>
+      tf.conv2dTranspose(
+        x,
+        f as tf.Tensor4D,
+        [...shape] as [number, number, number, number],
+        2,
+        pad,
+      );
+    const [ours, stock] = await bothWays(() => [op(f), tf.grad(op)(f)]);
+    ours.forEach((values, part) =>
+      compare(`transposed to ${shape}, ${part} (seed ${seed})`, values, stock[part], 1e-5)
+    );
+    tf.dispose([x, f]);
+  }
+  const steps = [
+    { x: draw4(1, 5, 6, 4), f: draw4(3, 3, 4, 4), strides: 1, pad: -1 },
+    { x: draw4(1, 310, 310, 1), f: draw4(1, 1, 1, 2), strides: 300, pad: 0 },
+  ];
+  for (const { x, f, strides, pad } of steps) {
+    const op = (...[x, f]: tf.Tensor[]) => tf.conv2d(x as tf.Tensor4D, f as tf.Tensor4D, strides, pad);
+    const [ours, stock] = await bothWays(() => [op(x, f), ...tf.grads(op)([x, f])]);
+    ours.forEach((values, part) => compare(`pad ${pad}, ${part} (seed ${seed})`, values, stock[part], 1e-5));
+    tf.dispose([x, f]);
+  }
+});
+
+Deno.test("conv2d: without input channels sums are 0, their gradients empty", async () => {
+  const [x, f] = [tf.zeros<tf.Rank.R4>([1, 2, 2, 0]), tf.zeros<tf.Rank.R4>([1, 1, 0, 3])];
+  const before = tf.memory().numTensors;
+  const bias = tf.tensor1d([-1, 2, 3]);
+  const options = { x, filter: f, strides: 1, pad: 0 } as const;
+  const results = [
+    tf.conv2d(x, f, 1, 0),
+    tf.fused.conv2d(options),
+    tf.fused.conv2d({ ...options, bias, activation: "relu" }),
+    tf.fused.conv2d({
+      x: tf.zeros<tf.Rank.R4>([1, 0, 2, 1]),
+      filter: tf.ones<tf.Rank.R4>([1, 1, 1, 3]),
+      strides: 1,
+      pad: [[0, 0], [1, 1], [0, 0], [0, 0]],
+      bias,
+    }),
+  ];
+  const rows = [[0, 0, 0], [0, 0, 0], [0, 2, 3], [-1, 2, 3]];
+  for (const [i, y] of results.entries()) {
+    assertEquals([y.shape, [...await y.data()]], [[1, 2, 2, 3], [0, 1, 2, 3].flatMap(() => rows[i])]);
+  }
+  const loss = (a: tf.Tensor, b: tf.Tensor) => tf.conv2d(a as tf.Tensor4D, b as tf.Tensor4D, 1, 0);
+  const gradients = tf.grads(loss)([x, f]);
+  assertEquals(gradients.map(({ shape }) => shape), [[1, 2, 2, 0], [1, 1, 0, 3]]);
+  tf.dispose([...results, ...gradients, bias]);
+  assertEquals(tf.memory().numTensors, before + 2);
+  tf.dispose([x, f]);
+});
+
+Deno.test("conv2d: what throws leaves no tensor and no reference behind", () => {
+  const geometry = geometryOf([2, 3, 4, 3], [2, 2, 3, 61], { strides: 1, pad: 0 });
+  const { x, filter, y } = shapesOf(geometry);
+  const [a, f, dy, bias] = [x, filter, y, [61]].map((shape) => tf.ones(shape));
+  const ids = tf.backend().numDataIds();
+  const [tile, filterTile] = [TILE(2, 1), FILTER_TILE("subgroup", 1, 1)].map(({ kind, constants }) => ({
+    kind,
+    constants: { ...constants, NONE: 1 },
+  }));
+  const passes = [
+    () => conv2dForward(a, f, geometry, { bias }, { variant: tile }),
+    () => conv2dBackwardInput(dy, f, geometry, { variant: tile }),
+    () => conv2dBackwardFilter(a, dy, geometry, { variant: filterTile }),
+  ];
+  for (const pass of passes) assertThrows(pass, SyntaxError, "no const NONE");
+  // The filter, padded, takes 3072 bytes.
+  const options = { x: a as tf.Tensor4D, filter: f as tf.Tensor4D, strides: 1, pad: 0, bias };
+  assertThrows(
+    () => withLimit("maxStorageBufferBindingSize", 3000, () => tf.fused.conv2d(options)),
+    RangeError,
+    "takes 3072 bytes",
+  );
+  assertEquals([tf.backend().numDataIds(), sharesBuffer(bias)], [ids, false]);
+  tf.dispose([a, f, dy, bias]);
 });
 
 Deno.test("conv2d: tensors without elements give empty tensors, and zeros as the filter's gradient", async () => {
