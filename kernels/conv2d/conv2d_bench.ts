@@ -6,7 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
 import { sizeOf } from "../runtime/shapes.ts";
-import { toleranceOf } from "./conv2d_cases.ts";
+import { toleranceOf } from "../matmul/matmul_cases.ts";
 
 /** A square convolution: images, side of the image, channels in and out, side of the filter. */
 export interface Layer {

@@ -6,7 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { type BenchCase, randomTensor } from "../runtime/bench.ts";
 import { conv2dBiasRelu } from "./conv2d_bias_relu.ts";
-import { toleranceOf } from "./conv2d_cases.ts";
+import { toleranceOf } from "../matmul/matmul_cases.ts";
 
 /** VGG16's convolutions of width 16 on 48x48 pixels: side of the image, channels in and out. */
 const LAYERS = [

@@ -10,6 +10,7 @@
 // software adapters; conv2d_bwd_input_tiled.wgsl is for GPUs. A 1x1 filter reaches one phase, the grid's only one with
 // SPREAD: whoever has a pixel sets its neighbours of the other phases to 0. Dead ends: these phases as others (a large
 // tile of zeros is code that the processor's cache does not hold), and a dispatch of zeros before.
+//#include "first_tap.wgsl"
 const TILE_M = 8u;
 const TILE_N = 8u;
 const LANES = 8u;
@@ -45,17 +46,6 @@ struct Uniforms {
 @group(0) @binding(1) var<storage, read> filter_values: array<vec4<f32>>; // [R, S, C, K / 4]
 @group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>; // [N, H, W, C / 4]
 @group(0) @binding(3) var<uniform> u: Uniforms;
-
-/** The first tap r with (place - r dilation) a multiple of the stride; taps if there is none. */
-fn first_tap(place: u32, stride: u32, dilation: u32, taps: u32) -> u32 {
-  var first = taps;
-  for (var i = min(stride, taps); i > 0u; i--) {
-    if ((i32(place) - i32((i - 1u) * dilation)) % i32(stride) == 0) {
-      first = i - 1u;
-    }
-  }
-  return first;
-}
 
 @compute @workgroup_size(LANES)
 fn main(

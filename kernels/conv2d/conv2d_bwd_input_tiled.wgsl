@@ -12,6 +12,7 @@
 // Measured on an NVIDIA H200, 61.4 TFLOP/s measured at most, in TFLOP/s: 3x3 on [64, 14, 14, 128] to 128 28, on [64, 28, 28,
 // 64] to 64 27; 1x1 on [64, 7, 7, 1024] to 256 24, with stride 2 on [64, 14, 14, 512] to 1024 23.
 // Dead end: gaps behind the blocks' rows against stores to one bank, 0.94 to 1.01 times as fast.
+//#include "first_tap.wgsl"
 //#include "paired.wgsl"
 const TILE_M = 8u;
 const TILE_N = 2u;
@@ -58,17 +59,6 @@ struct Uniforms {
 
 var<workgroup> dy_block: array<array<array<vec4<f32>, ROWS>, TILE_M>, BLOCK_D>; // vec4s of output channels
 var<workgroup> f_block: array<array<array<vec4<f32>, COLUMNS>, 4u * TILE_N>, BLOCK_D>; // vec4s of output channels
-
-// The first tap r with (place - r dilation) a multiple of the stride; taps if there is none.
-fn first_tap(place: u32, stride: u32, dilation: u32, taps: u32) -> u32 {
-  var first = taps;
-  for (var i = min(stride, taps); i > 0u; i--) {
-    if ((i32(place) - i32((i - 1u) * dilation)) % i32(stride) == 0) {
-      first = i - 1u;
-    }
-  }
-  return first;
-}
 
 @compute @workgroup_size(THREADS)
 fn main(

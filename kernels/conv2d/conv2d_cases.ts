@@ -106,8 +106,3 @@ export const RESNET50_CASES: readonly Conv2dCase[] = [
   toCase("resnet50 conv5 3x3", [16, 2, 2, 128], [3, 3, 128], { pad: 1 }),
   toCase("resnet50 conv5 increase", [16, 2, 2, 128], [1, 1, 512]),
 ];
-
-/** Relative error that a float32 sum of that many products may have (kernels.md: 1e-5 sqrt(K)). */
-export function toleranceOf(products: number): number {
-  return 1e-5 * Math.sqrt(products);
-}

@@ -13,8 +13,11 @@ import backwardInputSource from "./conv2d_bwd_input.wgsl" with { type: "text" };
 import backwardInputTiledSource from "./conv2d_bwd_input_tiled.wgsl" with { type: "text" };
 import forwardSource from "./conv2d_fwd.wgsl" with { type: "text" };
 import forwardTiledSource from "./conv2d_fwd_tiled.wgsl" with { type: "text" };
+import firstTapSource from "./first_tap.wgsl" with { type: "text" };
 import sumPartsSource from "./sum_parts.wgsl" with { type: "text" };
 import type { Conv2dPass } from "./conv2d_variants.ts";
+
+const FIRST_TAP_INCLUDES = { "first_tap.wgsl": firstTapSource };
 
 /** By the kind of variant. */
 export const FORWARD: Record<string, ShaderFile> = {
@@ -27,11 +30,15 @@ export const FORWARD: Record<string, ShaderFile> = {
 };
 /** By the kind of variant. */
 export const BACKWARD_INPUT: Record<string, ShaderFile> = {
-  subgroup: { file: "conv2d/conv2d_bwd_input.wgsl", source: backwardInputSource },
+  subgroup: {
+    file: "conv2d/conv2d_bwd_input.wgsl",
+    source: backwardInputSource,
+    includes: FIRST_TAP_INCLUDES,
+  },
   workgroup: {
     file: "conv2d/conv2d_bwd_input_tiled.wgsl",
     source: backwardInputTiledSource,
-    includes: PAIRED_INCLUDES,
+    includes: { ...FIRST_TAP_INCLUDES, ...PAIRED_INCLUDES },
   },
 };
 /** By the kind of variant. */

@@ -9,7 +9,7 @@ import { currentTraits } from "../runtime/program.ts";
 import { onePerClass, type TuneCase } from "../runtime/tuner.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";
 import { DEMO_SCALE, PAPER_SCALE, resnet50Layers } from "./conv2d_bench.ts";
-import { toleranceOf } from "./conv2d_cases.ts";
+import { toleranceOf } from "../matmul/matmul_cases.ts";
 import { type Conv2dGeometry, geometryOf, shapesOf } from "./conv2d_geometry.ts";
 import { CONV2D_SHADERS } from "./conv2d_shaders.ts";
 import { candidates, CONV2D_OPS, type Conv2dPass, type Conv2dVariant, sizesOf } from "./conv2d_variants.ts";

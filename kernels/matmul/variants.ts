@@ -4,10 +4,11 @@
  * @module
  */
 import type { AdapterTraits } from "../runtime/device.ts";
+import { backendInternals } from "../runtime/program.ts";
 import { fitsVec4, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";
 import { operandsOf, type SubgroupVariant } from "./subgroup.ts";
-import { PLAIN_GROUP, PLAIN_TILE, type WorkgroupVariant } from "./workgroup.ts";
+import { PLAIN_GROUP, PLAIN_TILE, workgroupBytes, type WorkgroupVariant } from "./workgroup.ts";
 import { rankVariants } from "./workgroup_time.ts";
 
 /** How a product is computed; `plain` takes any sizes as they are, and is slow but for few k. */
@@ -92,18 +93,19 @@ function subgroupVariants(shape: MatmulShape, lanes: number): Estimate[] {
   });
 }
 
-/** Variants for a GPU, by their estimated time. */
-function workgroupVariants({ batches, rows, columns, inner }: MatmulShape): WorkgroupVariant[] {
-  return rankVariants(BLOCKS.map(([blockM, blockN, blockK, tileM, tileN, efficiency]) => ({
-    product: {
+/** Variants for a GPU whose blocks fit its workgroup memory, by their estimated time. */
+function workgroupVariants(shape: MatmulShape, mostBytes: number): WorkgroupVariant[] {
+  const { batches, rows, columns, inner } = shape;
+  const tiles = BLOCKS.map(([blockM, blockN, blockK, tileM, tileN, efficiency]) => {
+    const product = {
       tiles: batches * Math.ceil(rows / blockM) * Math.ceil(columns / blockN),
       tileSize: blockM * blockN,
       products: inner,
       threads: blockM / tileM * blockN / (4 * tileN),
       efficiency,
       leastSplit: Math.ceil(inner / MAX_PART),
-    },
-    variant: (parts): WorkgroupVariant => ({
+    };
+    const variant = (parts: number): WorkgroupVariant => ({
       kind: "workgroup",
       blockM,
       blockN,
@@ -111,17 +113,27 @@ function workgroupVariants({ batches, rows, columns, inner }: MatmulShape): Work
       tileM,
       tileN,
       parts,
-    }),
-  })));
+    });
+    return { product, variant };
+  });
+  return rankVariants(tiles.filter(({ variant }) => workgroupBytes(variant(1), shape) <= mostBytes));
 }
 
-/** The variants that are worth timing, the default first. */
-export function candidates(shape: MatmulShape, { software, subgroupSize }: AdapterTraits): MatmulVariant[] {
+/**
+ * The variants that are worth timing, the default first.
+ *
+ * @param mostBytes of memory that the adapter gives a workgroup; WebGPU guarantees 16 KiB
+ */
+export function candidates(
+  shape: MatmulShape,
+  { software, subgroupSize }: AdapterTraits,
+  mostBytes = backendInternals().device.limits.maxComputeWorkgroupStorageSize,
+): MatmulVariant[] {
   const lanes = Math.min(LANES, subgroupSize);
   const subgroup = lanes < 4 || shape.inner > 4 * MAX_ROUNDS ? [] : subgroupVariants(shape, lanes);
   const plain = shape.inner > MAX_ROUNDS || !software ? [] : [plainVariant(shape)];
   const ranked = [...subgroup, ...plain].sort((a, b) => a.time - b.time).map(({ variant }) => variant);
-  const workgroup = workgroupVariants(shape);
+  const workgroup = workgroupVariants(shape, mostBytes);
   return software ? [...ranked, ...workgroup] : [...workgroup, ...ranked];
 }
 

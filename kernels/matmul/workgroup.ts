@@ -59,6 +59,18 @@ export interface WorkgroupVariant {
   readonly parts: number;
 }
 
+/** Bytes of workgroup memory of matmul_workgroup.wgsl: the blocks of both operands, with their gaps. */
+export function workgroupBytes(
+  { blockM, blockN, blockK, tileN }: WorkgroupVariant,
+  { transposeA, transposeB }: Pick<MatmulShape, "transposeA" | "transposeB">,
+): number {
+  const depth = blockK / 4; // vec4s of k
+  const gap = Math.floor(8 / depth);
+  const a = transposeA ? blockK * (blockM / 4 + Math.max(1, gap)) : depth * (blockM + Math.max(1, gap));
+  const b = transposeB ? 4 * tileN * (blockN / (4 * tileN) + 1) : blockN / 4;
+  return 16 * (a + (transposeB ? depth : blockK) * (b + 8 + gap - b % 8));
+}
+
 /** Where the elements of the operands lie. */
 function stridesOf({ rows, columns, inner, transposeA, transposeB, batchesA, batchesB }: MatmulShape) {
   return {

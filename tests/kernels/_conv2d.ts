@@ -11,7 +11,7 @@ import {
   type Conv2dPass,
   type Conv2dVariant,
 } from "../../kernels/conv2d/conv2d.ts";
-import { toleranceOf } from "../../kernels/conv2d/conv2d_cases.ts";
+import { toleranceOf } from "../../kernels/matmul/matmul_cases.ts";
 import { shapesOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import {
   conv2dBackwardFilterRef,

@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import { biasReluBackward, conv2dBiasRelu } from "../../kernels/conv2d/conv2d_bias_relu.ts";
 import { biasReluBackwardRef, biasReluForwardRef } from "../../kernels/conv2d/conv2d_bias_relu_ref.ts";
-import { toleranceOf } from "../../kernels/conv2d/conv2d_cases.ts";
+import { toleranceOf } from "../../kernels/matmul/matmul_cases.ts";
 import { geometryOf } from "../../kernels/conv2d/conv2d_geometry.ts";
 import {
   conv2dBackwardFilterRef,

@@ -8,6 +8,8 @@ import {
   conv2dBackwardInputRef,
   conv2dForwardRef,
 } from "../../kernels/conv2d/conv2d_ref.ts";
+import type { Activation } from "../../kernels/matmul/activation.ts";
+import { activationRef } from "../../kernels/matmul/matmul_ref.ts";
 import { release, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
@@ -165,16 +167,17 @@ Deno.test("conv2d: channels are padded and cut part by part, from wherever an im
   tf.dispose([x, f, residual].map(({ tensor }) => tensor));
 });
 
-const ACTIVATIONS: Record<string, (v: number, slope: number) => number> = {
-  linear: (v) => v,
-  relu: (v) => Math.max(v, 0),
-  relu6: (v) => Math.min(6, Math.max(v, 0)),
-  elu: (v) => v >= 0 ? v : Math.exp(v) - 1,
-  sigmoid: (v) => 1 / (1 + Math.exp(-v)),
-  tanh: Math.tanh,
-  leakyrelu: (v) => v >= 0 ? v : 0.3 * v,
-  prelu: (v, slope) => v >= 0 ? v : slope * v,
-};
+const ACTIVATIONS: readonly Activation[] = [
+  "linear",
+  "relu",
+  "relu6",
+  "elu",
+  "sigmoid",
+  "tanh",
+  "gelu",
+  "leakyrelu",
+  "prelu",
+];
 
 Deno.test("conv2d: bias, residual and every activation", async () => {
   for (const geometry of [EDGE_CASES[2].geometry, EDGE_CASES[3].geometry]) {
@@ -184,21 +187,22 @@ Deno.test("conv2d: bias, residual and every activation", async () => {
       draw,
     );
     const sums = conv2dForwardRef(x.values, f.values, geometry);
-    for (const [name, activation] of Object.entries(ACTIVATIONS)) {
+    for (const activation of ACTIVATIONS) {
       for (const variant of [TILE(2, 1), BLOCK(2, 1, 8, 4, 2)]) {
         const y = withPoisonedOutputs(() =>
           conv2dForward(x.tensor, f.tensor, geometry, {
             bias: bias.tensor,
             residual: residual.tensor,
-            activation: name as "relu",
+            activation,
             alpha: 0.3,
-            ...(name === "prelu" ? { slopes: slopes.tensor } : {}),
+            ...(activation === "prelu" ? { slopes: slopes.tensor } : {}),
           }, { variant })
         );
-        const expected = sums.map((v, i) =>
-          activation(v + bias.values[i % channels] + residual.values[i], slopes.values[i % channels])
-        );
-        compare(`conv2d ${name} ${variant.kind} (seed ${seed})`, await read(y), expected, 1e-4);
+        const expected = sums.map((v, i) => {
+          const slope = activation === "prelu" ? slopes.values[i % channels] : 0.3;
+          return activationRef(activation, v + bias.values[i % channels] + residual.values[i], slope);
+        });
+        compare(`conv2d ${activation} ${variant.kind} (seed ${seed})`, await read(y), expected, 1e-4);
       }
     }
     tf.dispose([x, f, bias, residual, slopes].map(({ tensor }) => tensor));

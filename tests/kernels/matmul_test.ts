@@ -167,6 +167,21 @@ Deno.test("matmul: the default suits the adapter and the shape", () => {
   }
 });
 
+Deno.test("matmul: blocks that need more workgroup memory than the adapter has are no candidates", () => {
+  const adapter = { software: false, subgroupSize: 0 };
+  for (const transposeA of [false, true]) {
+    for (const transposeB of [false, true]) {
+      const shape = matmulShape([4096, 4096], [4096, 4096], transposeA, transposeB);
+      const blocks = (bytes: number) =>
+        candidates(shape, adapter, bytes).filter((variant) => "blockM" in variant && variant.blockM === 128)
+          .map((variant) => "blockK" in variant && variant.blockK);
+      assertEquals(blocks(32768).includes(16), true);
+      assertEquals(blocks(16384).includes(16), false); // what WebGPU guarantees
+      assertEquals(blocks(16384).includes(8), true);
+    }
+  }
+});
+
 Deno.test("matmul: tfjs's product gives the same with our kernels registered, gradients too", async () => {
   const before = tf.memory().numTensors;
   for (const name of ["primes NT", "batches of fours TT", "b repeats NN", "a repeats NN"]) {
