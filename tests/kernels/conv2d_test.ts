@@ -78,10 +78,7 @@ Deno.test("conv2d: every tile constant", async () => {
 Deno.test("conv2d: more than 65535 workgroups", async () => {
   const { name, geometry } = MANY_WORKGROUPS;
   for (const forward of [TILE(1, 1), BLOCK(1, 1, 4, 1, 1)]) {
-    await check(name, geometry, {
-      variants: { forward, backwardInput: forward },
-      passes: PASSES.slice(0, 2),
-    });
+    await check(name, geometry, { variants: { forward }, passes: ["forward"] });
   }
 });
 

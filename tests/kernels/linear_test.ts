@@ -11,6 +11,7 @@ import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { withGrid } from "./_limits.ts";
 import { watchConstants } from "./_constants.ts";
 
 await initializeDevice();
@@ -96,6 +97,9 @@ Deno.test("linear: every tile constant of the bias's sums", async () => {
     }
   }
 });
+
+Deno.test("linear: the bias's sums on a grid of several rows", () =>
+  withGrid(4, () => checkSums([13, 11], [1, 1], true)));
 
 Deno.test("linear: the bias's sums over more rows than a loop of llvmpipe may make", async () => {
   for (const relu of [false, true]) await checkSums([131101, 2], [2, 1], relu);

@@ -19,7 +19,7 @@ import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/progra
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
-import { withLimit } from "./_limits.ts";
+import { withGrid, withLimit } from "./_limits.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("matmul");
@@ -153,6 +153,20 @@ for (const variant of VARIANTS) {
     await check(named("batches of fours NN"), { variant, bias: true, addTo: true });
   });
 }
+
+Deno.test("matmul: grids of several rows, more batches than a grid takes", async () => {
+  const testCase = named("batches for a narrow grid NN");
+  const variants: [number, MatmulVariant][] = [
+    [4, { kind: "plain" }],
+    [4, subgroup(false, 4, 4)],
+    [7, workgroup([16, 16, 8, 4, 2], 1)],
+    [7, workgroup([16, 16, 4, 4, 2], 2)],
+  ];
+  // The product is recorded before `check` waits for anything.
+  for (const [width, variant] of variants) {
+    await withGrid(width, () => check(testCase, { variant, bias: true }));
+  }
+});
 
 Deno.test("matmul: the default suits the adapter and the shape", () => {
   const shape = matmulShape([288, 512], [512, 96]);
