@@ -65,7 +65,8 @@ Deno.test("conv2d: filters of more taps than a loop of llvmpipe may make", async
     true,
     true,
   ]);
-  const variant = TILE(6, 8); // as if tuned for a smaller filter of the class
+  // As if tuned for a smaller filter of the class; no GPU has such loops.
+  const variant = currentTraits().software ? TILE(6, 8) : undefined;
   const y = await ofOnes(g, ["x", "filter"], (x, f) => conv2dForward(x, f, g, {}, { variant }));
   requireAll("forward", y, 150 ** 2);
   const dx = await ofOnes(back, ["y", "filter"], (dy, f) => conv2dBackwardInput(dy, f, back));
