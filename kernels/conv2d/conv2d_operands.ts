@@ -28,7 +28,7 @@ function requireShape(name: string, { shape, dtype }: TensorInfo, wanted: readon
   if (dtype !== "float32") throw new TypeError(`Cannot run conv2d: ${name} is ${dtype}; expected float32`);
 }
 
-/** @throws {RangeError} for empty tensors and other shapes; {TypeError} unless they are float32 */
+/** @throws {RangeError} for empty tensors, other shapes, padding below 0; {TypeError} unless they are float32 */
 export function requireOperands(
   geometry: Conv2dGeometry,
   operands: Partial<Record<"x" | "filter" | "y", TensorInfo>>,
@@ -38,6 +38,9 @@ export function requireOperands(
     throw new RangeError(
       `Cannot run conv2d: x [${shapes.x}], filter [${shapes.filter}], y [${shapes.y}]; expected no empty dimension`,
     );
+  }
+  if (geometry.pad.some((pad) => pad < 0)) {
+    throw new RangeError(`Cannot run conv2d: padding is [${geometry.pad}]; expected 0 or more`);
   }
   for (const [name, tensor] of Object.entries(operands)) {
     requireShape(name, tensor, shapes[name as keyof typeof shapes]);

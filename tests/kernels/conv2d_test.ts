@@ -257,6 +257,8 @@ Deno.test("conv2d: operands of other shapes and types are refused", () => {
   );
   const empty = { ...geometry, images: 0 };
   assertThrows(() => conv2dForward(x, right, empty), RangeError, "expected no empty dimension");
+  const cropped = geometryOf([2, 7, 5, 8], [3, 3, 8, 12], { strides: 1, pad: -1 });
+  assertThrows(() => conv2dForward(x, right, cropped), RangeError, "padding is [-1,-1]; expected 0 or more");
   tf.dispose([x, f, whole, right]);
 });
 
