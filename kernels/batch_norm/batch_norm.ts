@@ -7,8 +7,9 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { reshapeInfo } from "../runtime/program.ts";
+import { isCapturing, reshapeInfo } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
+import { copyTensors, emptyTensor, sharesBuffer } from "../runtime/tensors.ts";
 import {
   type BackwardInputs,
   batchNormBackward,
@@ -113,9 +114,9 @@ export interface BatchNormTensors {
   readonly gamma: tf.Tensor1D;
   /** [C] */
   readonly beta: tf.Tensor1D;
-  /** [C]; updated in place in training */
+  /** [C]; updated in place in training, for which a variable that shares its buffer gets one of its own */
   readonly runningMean: tf.Tensor;
-  /** [C]; updated in place in training */
+  /** likewise */
   readonly runningVariance: tf.Tensor;
   /** of x's shape, added before the ReLU */
   readonly residual?: tf.Tensor;
@@ -142,6 +143,24 @@ function requireTensors(x: tf.Tensor, tensors: BatchNormTensors): tf.NamedTensor
   return inputs;
 }
 
+/** Lets nobody else have the buffer of what is updated in place; who had it too keeps the values of now. */
+function takeOut(name: string, statistics: tf.Tensor): void {
+  if (!sharesBuffer(statistics)) return;
+  const given =
+    `Cannot run batchNorm: ${name}, which is updated in place, shares its buffer with another tensor`;
+  if (!(statistics instanceof tf.Variable)) {
+    throw new RangeError(`${given}; expected a tf.Variable, or a tensor that has its buffer alone`);
+  }
+  if (isCapturing()) {
+    throw new Error(`${given} while commands are captured; expected a step before that, which takes it out`);
+  }
+  const own = emptyTensor([...statistics.shape]);
+  copyTensors([{ from: statistics, fromOffset: 0, to: own, toOffset: 0, size: 4 * statistics.size }]);
+  const tensor = tf.engine().makeTensorFromTensorInfo(own);
+  statistics.assign(tensor);
+  tensor.dispose();
+}
+
 function normalize(
   x: tf.Tensor,
   tensors: BatchNormTensors,
@@ -149,6 +168,8 @@ function normalize(
   isForked: boolean,
 ): tf.Tensor[] {
   const inputs = requireTensors(x, tensors);
+  takeOut("runningMean", tensors.runningMean);
+  takeOut("runningVariance", tensors.runningVariance);
   const attributes = { ...settings, hasResidual: tensors.residual !== undefined, isForked };
   const outputs = tf.engine().runKernel(TRAINING_KERNEL, inputs, attributes) as unknown as tf.Tensor[];
   const [y, saved, ...again] = outputs; // an array that the tape keeps
@@ -162,8 +183,10 @@ function normalize(
  *
  * @param x [N, H, W, C] or [M, C]
  * @returns of x's shape
- * @throws {RangeError} for empty tensors and shapes that do not fit
+ * @throws {RangeError} for empty tensors, shapes that do not fit, and running statistics that are no variable and share
+ * their buffer with another tensor
  * @throws {TypeError} for other types than float32
+ * @throws {Error} while commands are captured, if a variable of running statistics shares its buffer
  */
 export function batchNorm<T extends tf.Tensor>(
   x: T,
@@ -180,8 +203,7 @@ export function batchNorm<T extends tf.Tensor>(
  *
  * @param tensors with a residual, and `settings` with a ReLU
  * @returns y twice; a gradient needs both
- * @throws {RangeError} without a residual or a ReLU, and as `batchNorm`
- * @throws {TypeError} for other types than float32
+ * @throws {RangeError} without a residual or a ReLU; and as `batchNorm`
  */
 export function batchNormForked<T extends tf.Tensor>(
   x: T,
