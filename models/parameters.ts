@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { RandomStream } from "../data/random.ts";
 import { sizeOf } from "../kernels/runtime/shapes.ts";
+import { sharesBuffer } from "../kernels/runtime/tensors.ts";
 import { type HostTensor, hostTensor, type TensorLike, toFloat32 } from "./weights/tensor.ts";
 
 /**
@@ -136,6 +137,13 @@ export class Parameters {
   /** Which data each tensor has, in order; another one after `assign`. */
   dataIds(): object[] {
     return [...this.#parameters.values()].map(({ variable }) => variable.dataId);
+  }
+
+  /** True if a running statistic, which training updates in place, has its buffer with another tensor. */
+  get sharesStatistics(): boolean {
+    return [...this.#parameters.values()].some(({ kind, variable }) =>
+      kind === "buffer" && sharesBuffer(variable)
+    );
   }
 
   /** Number of trained values. */

@@ -76,7 +76,8 @@ export class TrainingStep<Name extends string> {
     const inputs = this.#inputs!;
     const eager = () => this.#optimizer.step(() => this.#lossOf(inputs, this.#step), this.#rate);
     const shapes = shapesOf(batch);
-    if (this.#warm !== shapes || !canCapture() || !this.#optimizer.isSettled) {
+    const settled = this.#optimizer.isSettled && !this.#parameters.sharesStatistics;
+    if (this.#warm !== shapes || !canCapture() || !settled) {
       this.#warm = shapes;
       return eager();
     }

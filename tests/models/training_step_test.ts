@@ -201,6 +201,30 @@ Deno.test("captured steps: another shape, weights assigned, weights held by anot
   [a, b].forEach((setup) => setup.dispose());
 });
 
+Deno.test("captured steps: running statistics that are held by another", async () => {
+  const options = { momentum: 0.9, weightDecay: 0 };
+  const [a, b] = [setUp("cnn", options), setUp("cnn", options)];
+  const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+  const name = b.network.parameters.names().find((name) => name.endsWith("running_mean"))!;
+  const held: tf.Tensor[] = [];
+  const kept: Float32Array[] = [];
+  for (let step = 0; step < 4; step++) {
+    const batch = draw(a, true, 2);
+    const expected = await lossOf(eagerStep(a, batch, step, 0.01));
+    assertEquals(await lossOf(trained.run(batch, step, 0.01)), expected, `step ${step} (seed ${seed})`);
+    if (step !== 0 && step !== 2) continue; // before the capture, after it
+    held.push(b.network.parameters.get(name).clone());
+    kept.push((await held[held.length - 1].data<"float32">()).slice());
+  }
+  await assertSameWeights("cnn", a, b);
+  for (const [i, tensor] of held.entries()) {
+    assertSame("what another holds", await tensor.data<"float32">(), kept[i]);
+  }
+  tf.dispose(held);
+  trained.release();
+  [a, b].forEach((setup) => setup.dispose());
+});
+
 Deno.test("captured steps: longer windows, for which the host makes a table anew", async () => {
   const options = { momentum: 0.9, weightDecay: 0 };
   const [a, b] = [setUp("transformer", options, false), setUp("transformer", options, false)];
