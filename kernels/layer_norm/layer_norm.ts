@@ -25,6 +25,8 @@ const SUMS_GROUP = 64;
 /** Rows of a chunk whose gradients of gamma and beta are summed apart, unless that makes too many chunks. */
 const CHUNK_ROWS = { software: 512, gpu: 32 };
 const MAX_CHUNKS = 64;
+/** Of an invocation over its row: forward, which makes the most. */
+const ROW_LOOPS = 3;
 
 /** How the work is divided; see `rows.wgsl` and `layer_norm_bwd.wgsl`. */
 export interface LayerNormTile extends RowTile {
@@ -35,7 +37,7 @@ export interface LayerNormTile extends RowTile {
 function chooseTile(rows: number, columns: number): LayerNormTile {
   const least = currentTraits().software ? CHUNK_ROWS.software : CHUNK_ROWS.gpu;
   const chunkRows = Math.min(MAX_ITERATIONS, Math.max(least, Math.ceil(rows / MAX_CHUNKS)));
-  return { ...chooseRowTile(columns), chunkRows };
+  return { ...chooseRowTile("layerNorm", columns, ROW_LOOPS), chunkRows };
 }
 
 function divide({ shape }: TensorInfo, elements: ReturnType<typeof elementShader>) {

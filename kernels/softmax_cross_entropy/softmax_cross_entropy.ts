@@ -29,6 +29,8 @@ const SUM: ShaderFile = {
 
 const NAME = "FervidSoftmaxCrossEntropy";
 const SUM_LANES = 64;
+/** Of an invocation over its row: for its sums, for its gradient. */
+const ROW_LOOPS = 2;
 /** Workgroups that make the gradient, unless each would loop for too long; each adds up the weights of all labels. */
 const GROUPS = { software: 16, gpu: 1024 };
 
@@ -58,9 +60,9 @@ export interface SoftmaxCrossEntropyTile extends RowTile {
 
 /** The tile for logits [M, K], K counted in elements. */
 export function chooseSoftmaxCrossEntropyTile(rows: number, columns: number): SoftmaxCrossEntropyTile {
-  const tile = chooseRowTile(columns);
+  const tile = chooseRowTile("softmaxCrossEntropy", columns, ROW_LOOPS);
   const { ROW_LANES, ROWS } = tile;
-  const loops = 2 + 2 * Math.ceil(columns / ROW_LANES); // of a row: for its sums, for its gradient
+  const loops = 2 + ROW_LOOPS * Math.ceil(columns / ROW_LANES);
   const groups = currentTraits().software ? GROUPS.software : GROUPS.gpu;
   if (currentTraits().software && rows > 2 * MAX_ITERATIONS * ROW_LANES * ROWS) {
     throw new RangeError(

@@ -15,7 +15,7 @@ const SUMMED = true;
 const WEIGHTED = false;
 const SMOOTHED = false;
 const FOCAL = false;
-const LOWEST = -3.4e38; // below every logit
+const LOWEST = -0x1.fffffep+127; // float32's least: no finite logit is below it
 
 struct Uniforms {
   rows: u32, // M

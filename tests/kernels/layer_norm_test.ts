@@ -17,7 +17,8 @@ import {
 import { layerNormBackwardRef, layerNormForwardRef } from "../../kernels/layer_norm/layer_norm_ref.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { backendInternals, currentTraits, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { chooseRowTile } from "../../kernels/runtime/rows.ts";
 import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
@@ -130,6 +131,36 @@ Deno.test("layerNorm: more workgroups than one dimension takes", async () => {
     1e-4,
   );
   tf.dispose([x.tensor, gamma.tensor, y, dx]);
+});
+
+Deno.test({
+  name:
+    "layerNorm: rows that a software adapter's largest workgroup shares, and longer ones, which are refused",
+  ignore: !currentTraits().software,
+  async fn() {
+    const size = 3_000_001;
+    const [ones, zeros] = [new Float32Array(size).fill(1), new Float32Array(size)];
+    const values = zeros.map((_, i) => i * 7919 % 1009);
+    const [x, gamma, beta] = [tf.tensor2d(values, [1, size]), tf.tensor1d(ones), tf.tensor1d(zeros)];
+    const y = layerNorm(x, gamma, beta, EPSILON);
+    compare(
+      "layerNorm of a very long row",
+      await y.data(),
+      layerNormForwardRef(values, ones, zeros, EPSILON),
+      1e-5,
+    );
+    tf.dispose([x, gamma, beta, y]);
+    const most = backendInternals().device.limits.maxComputeInvocationsPerWorkgroup * Math.floor(64510 / 3);
+    assertEquals(chooseRowTile("layerNorm", most, 3).ROWS, 1);
+    assertThrows(
+      () => chooseRowTile("layerNorm", most + 1, 3),
+      RangeError,
+      `Cannot run layerNorm: a row has ${
+        most + 1
+      } elements (of 4 values, where it can be divided so); expected at ` +
+        `most ${most} on a software adapter`,
+    );
+  },
 });
 
 Deno.test("layerNorm: the reference's gradient passes gradcheck", () => {

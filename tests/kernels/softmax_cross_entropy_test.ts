@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import {
   chooseSoftmaxCrossEntropyTile,
   softmaxCrossEntropy,
@@ -105,6 +105,36 @@ Deno.test("softmaxCrossEntropy: one dispatch, but for more logits than a workgro
   assert(!chooseSoftmaxCrossEntropyTile(rows, classes).SUMMED);
   await check({ name: `[${rows}, ${classes}]`, rows, classes });
   await check({ name: "one long row", rows: 1, classes: 20011 });
+});
+
+Deno.test({
+  name: "softmaxCrossEntropy: a row that takes a software adapter's largest workgroup",
+  ignore: !currentTraits().software,
+  async fn() {
+    const classes = 4_400_001;
+    const [logits, labels] = [tf.zeros<tf.Rank.R2>([1, classes]), tf.tensor1d([0], "int32")];
+    const [loss, dlogits] = withPoisonedOutputs(() =>
+      softmaxCrossEntropyForward(logits, labels, undefined, {})
+    );
+    compare("loss of a very long row", await read(loss), [Math.log(classes)], 1e-6);
+    const gradient = (await read(dlogits)).subarray(1);
+    compare("dlogits of a very long row", gradient, new Float64Array(classes - 1).fill(1 / classes), 1e-5);
+    tf.dispose([logits, labels]);
+  },
+});
+
+Deno.test("softmaxCrossEntropy: a row of float32's least logits is one of equal ones", async () => {
+  for (const classes of [5, 8]) {
+    const logits = tf.fill<tf.Rank.R2>([1, classes], -(2 - 2 ** -23) * 2 ** 127);
+    const labels = tf.tensor1d([3], "int32");
+    const [loss, dlogits] = withPoisonedOutputs(() =>
+      softmaxCrossEntropyForward(logits, labels, undefined, {})
+    );
+    compare(`loss of ${classes} least logits`, await read(loss), [Math.log(classes)], 1e-6);
+    const wanted = Array.from({ length: classes }, (_, k) => 1 / classes - (k === 3 ? 1 : 0));
+    compare(`dlogits of ${classes} least logits`, await read(dlogits), wanted, 1e-6);
+    tf.dispose([logits, labels]);
+  }
 });
 
 Deno.test("softmaxCrossEntropy: the reference's gradient passes gradcheck", () => {
