@@ -1,5 +1,5 @@
 /**
- * Global average pooling: the mean over rows and columns. One dispatch forward (two from 4096 pixels on), one backward.
+ * Global average pooling: the mean over rows and columns. One dispatch forward (two from 4097 pixels on), one backward.
  *
  * @module
  */

@@ -6,8 +6,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, run } from "../runtime/program.ts";
+import { currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
+import { ITERATION_LIMIT } from "../runtime/rows.ts";
 import backwardSource from "./max_pool_bwd.wgsl" with { type: "text" };
 import forwardSource from "./max_pool_fwd.wgsl" with { type: "text" };
 
@@ -59,7 +60,7 @@ function windows(length: number, size: number, stride: number, pad: number, ceil
  * The geometry of a max pooling.
  *
  * @param shape [N, H, W, C]
- * @throws {RangeError} for empty images, and windows that do not fit
+ * @throws {RangeError} for empty images, windows that do not fit, and ones that are too large for a software adapter
  */
 export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOptions): MaxPoolGeometry {
   const refuse = (given: string, wanted: string): never => {
@@ -78,6 +79,13 @@ export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOption
   if (!whole(pad, 0) || pad.some((value, axis) => value >= size[axis])) {
     refuse(`pad is [${pad}]`, `whole numbers below the size [${size}]`);
   }
+  // Backward a pixel looks at no more windows than a window has pixels.
+  if (currentTraits().software && size[0] * (size[1] + 2) > ITERATION_LIMIT) {
+    refuse(
+      `the window is [${size}]`,
+      `rows times columns + 2 of at most ${ITERATION_LIMIT} on a software adapter`,
+    );
+  }
   if (height * width > MAX_POSITIONS) {
     refuse(`an image has ${height}x${width} pixels`, `at most ${MAX_POSITIONS}`);
   }
@@ -87,7 +95,7 @@ export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOption
   if (output.some((count) => count < 1)) {
     refuse(
       `the window of [${size}] is larger than the image of [${height},${width}]`,
-      "a smaller one, or ceilMode",
+      options.ceilMode ? "a smaller one" : "a smaller one, or ceilMode",
     );
   }
   return { images, channels, input: [height, width], output, size, strides, pad };
@@ -188,7 +196,7 @@ export const MAX_POOL_KERNELS: readonly NewKernel[] = [
  * @param x float32 [N, H, W, C]
  * @returns [N, Ho, Wo, C] with Ho = floor((H + 2 pad - size) / stride) + 1, in ceil mode rounded up, where a last
  * window that would begin behind the image is left out
- * @throws {RangeError} for empty images, and windows that do not fit
+ * @throws {RangeError} for empty images, windows that do not fit, and ones that are too large for a software adapter
  * @throws {TypeError} for other types than float32
  */
 export function maxPool(x: tf.Tensor4D, options: MaxPoolOptions): tf.Tensor4D {

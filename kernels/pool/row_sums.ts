@@ -41,19 +41,25 @@ function sumOnce(x: TensorInfo, scale: number, { chunkRows, lanes }: RowSumsTile
   return sums;
 }
 
+function sumAndRelease(x: TensorInfo, scale: number, tile: RowSumsTile): TensorInfo {
+  try {
+    return sumOnce(x, scale, tile);
+  } finally {
+    release(x);
+  }
+}
+
 /**
  * x [N, M, C] -> scale times the sums over M: [N, 1, C]. One dispatch up to `chunkRows` rows, else one more for each power
  * of it.
  *
- * @param x is given back
+ * @param x is given back, whatever happens
  */
 export function sumRows(x: TensorInfo, scale: number, tile: RowSumsTile): TensorInfo {
   let sums = x;
   for (let last = false; !last;) {
     last = sums.shape[1] <= tile.chunkRows;
-    const next = sumOnce(sums, last ? scale : 1, tile);
-    release(sums);
-    sums = next;
+    sums = sumAndRelease(sums, last ? scale : 1, tile);
   }
   return sums;
 }

@@ -23,7 +23,7 @@ import {
   maxPoolForwardRef,
 } from "../../kernels/pool/pool_ref.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { currentTraits, submit, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
@@ -137,13 +137,16 @@ Deno.test("max pool: the tape's gradient, and the stock layer's values", async (
 
 Deno.test("max pool: what does not fit is refused", () => {
   const x = tf.ones<tf.Rank.R4>([1, 4, 5, 2]);
+  const larger = "the window of [5,5] is larger than the image of [4,5]; expected a smaller one";
   const refused: [Parameters<typeof maxPool>[1], string][] = [
-    [{ size: 5, strides: 1 }, "the window of [5,5] is larger than the image of [4,5]"],
+    [{ size: 5, strides: 1 }, `${larger}, or ceilMode`],
     [{ size: 0, strides: 1 }, "size is [0,0] and strides [1,1]"],
     [{ size: 2, strides: 1.5 }, "size is [2,2] and strides [1.5,1.5]"],
     [{ size: 2, strides: 1, pad: 2 }, "pad is [2,2]; expected whole numbers below the size [2,2]"],
   ];
   for (const [options, message] of refused) assertThrows(() => maxPool(x, options), RangeError, message);
+  const { message } = assertThrows(() => maxPool(x, { size: 5, strides: 1, ceilMode: true }), RangeError);
+  assertEquals(message, `Cannot run maxPool: ${larger}`);
   const empty = tf.ones<tf.Rank.R4>([0, 4, 4, 2]);
   assertThrows(() => maxPool(empty, { size: 2, strides: 2 }), RangeError, "x has shape [0,4,4,2]");
   assertThrows(() => globalAveragePool(empty), RangeError, "x has shape [0,4,4,2]");
@@ -151,6 +154,37 @@ Deno.test("max pool: what does not fit is refused", () => {
   assertThrows(() => maxPool(whole, { size: 2, strides: 2 }), TypeError, "x is int32");
   assertThrows(() => globalAveragePool(whole), TypeError, "x is int32");
   tf.dispose([x, empty, whole]);
+});
+
+Deno.test({
+  name: "max pool: windows as large as a software adapter takes, and larger ones, which are refused",
+  ignore: !currentTraits().software,
+  async fn() {
+    // rows, most columns
+    for (const [rows, columns] of [[1, 65532], [16, 4093], [257, 252], [21844, 1]] as const) {
+      const size = [rows, columns] as const;
+      const values = new Float32Array(rows * columns);
+      values[values.length - 1] = 5;
+      const x = tf.tensor4d(values, [1, rows, columns, 1]);
+      const y = maxPool(x, { size, strides: 1 });
+      assertEquals([...await y.data()], [5], `${size}`);
+      assertThrows(
+        () => maxPool(x, { size: [rows, columns + 1], strides: 1, pad: [0, 1] }),
+        RangeError,
+        `Cannot run maxPool: the window is [${rows},${
+          columns + 1
+        }]; expected rows times columns + 2 of at most 65534 on a ` + "software adapter",
+      );
+      tf.dispose([x, y]);
+    }
+    // Padded, one pixel lies in as many windows as one has pixels.
+    const geometry = maxPoolGeometry([1, 1, 1, 1], { size: [257, 252], strides: 1, pad: [256, 251] });
+    const dy = tf.ones([1, ...geometry.output, 1]);
+    const positions = tf.zeros(dy.shape);
+    const dx = maxPoolBackward(dy, positions, geometry);
+    assertEquals([...await read(dx)], [257 * 252]);
+    tf.dispose([dy, positions]);
+  },
 });
 
 for (const { name, shape } of GLOBAL_AVERAGE_POOL_CASES) {
@@ -211,6 +245,16 @@ Deno.test("global average pool: gradcheck of the reference, and the tape's gradi
   dx.dispose();
   assertEquals(tf.memory().numTensors, before, "tensors leak");
   tf.dispose([x.tensor, dy.tensor]);
+});
+
+Deno.test("global average pool: what cannot run leaves no reference to x behind", () => {
+  submit();
+  const ids = tf.backend().numDataIds();
+  const x = tf.zeros([0, 2, 2, 4]);
+  assertThrows(() => globalAveragePoolForward(x), RangeError);
+  x.dispose();
+  submit();
+  assertEquals(tf.backend().numDataIds(), ids);
 });
 
 Deno.test("pool: the tests above vary every constant of the shaders", () => requireVaried());
