@@ -9,6 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { requireFloats } from "../runtime/elements.ts";
 import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
@@ -118,10 +119,7 @@ export const DROPOUT_KERNELS: readonly NewKernel[] = [{
  * @throws {TypeError} unless x is float32
  */
 export function dropout<T extends tf.Tensor>(x: T, rate: number, key: DropoutKey): T {
-  if (x.dtype !== "float32") throw new TypeError(`Cannot run dropout: x is ${x.dtype}; expected float32`);
-  if (x.size === 0) {
-    throw new RangeError(`Cannot run dropout: x has shape [${x.shape}]; expected no empty dimension`);
-  }
+  requireFloats("dropout", x);
   dropoutUniforms(rate, key); // throws here, not in the middle of a recorded kernel
   return tf.engine().runKernel(NAME, { x }, { rate, ...key } as unknown as tf.NamedAttrMap) as T;
 }
