@@ -3,7 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { batchNorm, type BatchNormTensors } from "../../kernels/batch_norm/batch_norm.ts";
 import { capture, register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { submit } from "../../kernels/runtime/program.ts";
+import { watchLeaks } from "./_leaks.ts";
+import { variable } from "./_variable.ts";
 
 await initializeDevice();
 register();
@@ -15,19 +16,13 @@ const SETTINGS = { epsilon: 1e-5, momentum: 0.5, relu: false };
 const all = (value: number) => new Array<number>(CHANNELS).fill(value);
 const channels = (value: number) => tf.fill<tf.Rank.R1>([CHANNELS], value);
 
-function variable(initial: tf.Tensor): tf.Variable {
-  const result = tf.variable(initial, false);
-  initial.dispose();
-  return result;
-}
-
 /** What only its layer has. */
 function layer(given: Partial<BatchNormTensors> = {}) {
   return {
-    gamma: variable(channels(1)) as unknown as tf.Tensor1D,
-    beta: variable(channels(0)) as unknown as tf.Tensor1D,
-    runningMean: given.runningMean ?? variable(channels(0)),
-    runningVariance: given.runningVariance ?? variable(channels(1)),
+    gamma: variable(channels(1), false) as unknown as tf.Tensor1D,
+    beta: variable(channels(0), false) as unknown as tf.Tensor1D,
+    runningMean: given.runningMean ?? variable(channels(0), false),
+    runningVariance: given.runningVariance ?? variable(channels(1), false),
   };
 }
 
@@ -65,6 +60,7 @@ Deno.test("running statistics of layers that were made of the same tensors are e
 });
 
 Deno.test("a clone of running statistics keeps their values, and what nobody shares stays where it is", async () => {
+  const requireNoLeak = watchLeaks();
   const tensors = layer();
   const { runningMean, runningVariance } = tensors;
   const dataIds = () => [runningMean.dataId, runningVariance.dataId];
@@ -79,14 +75,8 @@ Deno.test("a clone of running statistics keeps their values, and what nobody sha
     mean: [runningMean, 4.5],
     variance: [runningVariance, 1.75],
   });
-  snapshot.dispose();
-  submit();
-  const ids = tf.backend().numDataIds();
-  step(tensors);
-  submit();
-  assertEquals(tf.backend().numDataIds(), ids);
-  await requireValues({ mean: [runningMean, 5.25] });
-  disposeAll(tensors);
+  disposeAll(tensors, snapshot);
+  requireNoLeak();
 });
 
 Deno.test("gamma and running variance may be made of one tensor, running mean and beta of another", async () => {

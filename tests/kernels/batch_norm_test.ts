@@ -26,10 +26,12 @@ import {
 import { type BatchNormTile, TILES } from "../../kernels/batch_norm/plan.ts";
 import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { submit, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
+import { variable } from "./_variable.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("batch_norm");
@@ -93,8 +95,8 @@ function tensorsOf({ shape }: BatchNormCase, drawn: Drawn) {
     gamma: tf.tensor1d(drawn.gamma),
     beta: tf.tensor1d(drawn.beta),
     residual: drawn.residual && tf.tensor(drawn.residual, full),
-    runningMean: tf.variable(tf.tensor1d(drawn.running.mean), false),
-    runningVariance: tf.variable(tf.tensor1d(drawn.running.variance), false),
+    runningMean: variable(tf.tensor1d(drawn.running.mean), false),
+    runningVariance: variable(tf.tensor1d(drawn.running.variance), false),
   };
 }
 
@@ -108,6 +110,7 @@ function reference(test: BatchNormCase, drawn: Drawn, frozen: boolean) {
 async function check(test: BatchNormCase, tile?: BatchNormTile, forked = false) {
   const drawn = draw(test);
   const { name, relu, residual } = test;
+  const requireNoLeak = watchLeaks();
   const t = tensorsOf(test, drawn);
   const rest = forked ? uniform(drawn.dy.length, -1, 1) : undefined;
   const more = rest && tf.tensor(rest, [...test.shape]);
@@ -137,6 +140,7 @@ async function check(test: BatchNormCase, tile?: BatchNormTile, forked = false) 
   compare(`batchNorm running mean ${label}`, await t.runningMean.data(), running.mean, tolerance);
   compare(`batchNorm running variance ${label}`, await t.runningVariance.data(), running.variance, tolerance);
   tf.dispose([t, more ?? [], tf.engine().makeTensorFromTensorInfo(saved)]);
+  requireNoLeak();
 }
 
 for (const test of [...EDGE_CASES, ...RESNET50_CASES]) {
@@ -270,7 +274,7 @@ Deno.test("batch norm: tfjs's tape gives every gradient, in training and with ru
       const test = { ...EDGE_CASES[3], shape: [2, 3, 3, residual ? 64 : 8], relu, residual };
       const drawn = draw(test, frozen);
       const t = tensorsOf(test, drawn);
-      const before = tf.memory().numTensors;
+      const requireNoLeak = watchLeaks();
       const f = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, given?: tf.Tensor) => {
         const tensors = { ...t, gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual: given };
         return frozen ? batchNormInference(x, tensors, test) : batchNorm(x, tensors, test);
@@ -284,7 +288,7 @@ Deno.test("batch norm: tfjs's tape gives every gradient, in training and with ru
         compare(what, await gradient.data(), wanted[names[i]], toleranceOf(test));
       }
       tf.dispose(gradients);
-      assertEquals(tf.memory().numTensors, before, "tensors leak");
+      requireNoLeak();
       tf.dispose(t);
     }
   }
@@ -296,7 +300,7 @@ Deno.test("batch norm: of a result that goes two ways the gradients add up, and 
   const t = tensorsOf(test, drawn);
   const other = uniform(drawn.dy.length, -1, 1);
   const more = tf.tensor(other, [...test.shape]);
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const gradients = tf.grads((x, gamma, beta, residual) => {
     const tensors = { ...t, gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual };
     const [y, aside] = batchNormForked(x, tensors, test);
@@ -307,13 +311,9 @@ Deno.test("batch norm: of a result that goes two ways the gradients add up, and 
     compare(`forked ${name} (seed ${seed})`, await gradients[i].data(), wanted[name], toleranceOf(test));
   }
   tf.dispose(gradients);
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
   tf.dispose(batchNormForked(t.x, t, test));
-  submit();
-  const ids = tf.backend().numDataIds();
-  tf.dispose(batchNormForked(t.x, t, test));
-  submit();
-  assertEquals(tf.backend().numDataIds(), ids);
+  requireNoLeak();
   const refused = { ...t, residual: undefined };
   assertThrows(() => batchNormForked(t.x, refused, test), RangeError, "it has no residual and a ReLU");
   assertThrows(() => batchNormForked(t.x, t, { ...test, relu: false }), RangeError, "a residual and no ReLU");
@@ -342,10 +342,10 @@ Deno.test("batch norm: a call outside of a gradient leaks nothing, and repeats t
   const test = resnet50Case("conv3 projection");
   const drawn = draw(test);
   const t = tensorsOf(test, drawn);
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const first = batchNorm(t.x, t, test);
   const second = batchNorm(t.x, t, test);
-  assertEquals(tf.memory().numTensors, before + 2);
+  requireNoLeak(2);
   assertEquals(await first.data(), await second.data());
   tf.dispose([first, second, t]);
 });

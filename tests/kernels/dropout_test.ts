@@ -12,6 +12,7 @@ import { kernelLayers } from "../../models/layers_kernels.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import blocksSource from "./threefry.wgsl" with { type: "text" };
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 register();
@@ -67,7 +68,7 @@ Deno.test("Threefry: the shader and its twin give the known answers of Random123
 
 for (const { name, shape, rate } of DROPOUT_CASES) {
   Deno.test(`dropout: ${name}`, async () => {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const x = draw(shape);
     const y = withPoisonedOutputs(() => dropout(x.tensor, rate, KEY));
     const mask = dropoutMaskRef(x.values.length, rate, KEY);
@@ -80,12 +81,12 @@ for (const { name, shape, rate } of DROPOUT_CASES) {
       `dropout ${name} (seed ${seed}): an element is dropped in one and kept in the other`,
     );
     tf.dispose([x.tensor, y]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   });
 }
 
 Deno.test("dropout: the gradient has the mask of the forward pass, and both layers draw the same", async () => {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   for (const shape of [[6, 8], [5, 7]]) {
     const x = draw(shape);
     const dy = draw(shape);
@@ -105,7 +106,7 @@ Deno.test("dropout: the gradient has the mask of the forward pass, and both laye
     compare(`dropout of both layers (seed ${seed})`, outputs[0], outputs[1], DROPOUT_TOLERANCE);
     tf.dispose([x.tensor, dy.tensor]);
   }
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 });
 
 Deno.test("dropout: seed, layer and step each change the mask; the share of kept elements is 1 - rate", () => {

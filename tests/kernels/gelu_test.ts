@@ -11,6 +11,7 @@ import { run, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import resultsSource from "./erf.wgsl" with { type: "text" };
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 register();
@@ -74,7 +75,7 @@ Deno.test("the shader's erf and GELU keep a relative error of 1e-6 over the whol
 
 for (const { name, shape } of GELU_CASES) {
   Deno.test(`gelu: ${name}`, async () => {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const x = draw(shape);
     const dy = draw(shape);
     const { value, grad } = withPoisonedOutputs(() => tf.valueAndGrad(gelu)(x.tensor, dy.tensor));
@@ -84,12 +85,12 @@ for (const { name, shape } of GELU_CASES) {
     // The derivative is a sum of parts near 1, and has a zero: its error is one of 1.
     compare(`gelu dx ${label}`, [...await grad.data(), 1], [...dx, 1], GELU_TOLERANCE);
     tf.dispose([x.tensor, dy.tensor, value, grad]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   });
 }
 
 Deno.test("gelu: more workgroups than one dimension takes", async () => {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const first = draw([10007]);
   const [y, dx, unlike] = tf.tidy(() => {
     const x = first.tensor.tile([421]); // beyond 65535 workgroups of 64
@@ -108,7 +109,7 @@ Deno.test("gelu: more workgroups than one dimension takes", async () => {
     GELU_TOLERANCE,
   );
   tf.dispose([first.tensor, y, dx, unlike]);
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 });
 
 Deno.test("gelu: refuses what it cannot take", () => {

@@ -24,6 +24,7 @@ import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("layer_norm");
@@ -49,7 +50,7 @@ async function read(info: TensorInfo): Promise<Float32Array> {
 /** @param added x is the sum of two, which goes another way too */
 async function check(layerNormCase: LayerNormCase, tile?: LayerNormTile, added = false): Promise<void> {
   const { name, shape, mean } = layerNormCase;
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const size = shape[shape.length - 1];
   const [x, dy, residual, more] = [draw(shape, mean), draw(shape), draw(shape), draw(shape)];
   const [gamma, beta] = [draw([size], 1), draw([size])];
@@ -84,7 +85,7 @@ async function check(layerNormCase: LayerNormCase, tile?: LayerNormTile, added =
     }
   }
   tf.dispose([x, dy, gamma, beta, residual, more].map(({ tensor }) => tensor));
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 }
 
 for (const layerNormCase of LAYER_NORM_CASES) {
@@ -177,7 +178,7 @@ Deno.test("layerNorm: the reference's gradient passes gradcheck", () => {
 
 Deno.test("layerNorm: tf.grads through both layers, without leaking tensors", async () => {
   for (const shape of [[2, 3, 8], [4, 7]]) {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const size = shape[shape.length - 1];
     const inputs = [draw(shape), draw([size], 1), draw([size])].map(({ tensor }) => tensor);
     const results: Float32Array[][] = [];
@@ -194,13 +195,13 @@ Deno.test("layerNorm: tf.grads through both layers, without leaking tensors", as
     const y = layerNorm(inputs[0], inputs[1] as tf.Tensor1D, inputs[2] as tf.Tensor1D, EPSILON);
     assertEquals(y.shape, shape);
     tf.dispose([y, ...inputs]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   }
 });
 
 Deno.test("layerNorm of a sum: tf.grads through both layers, without leaking tensors", async () => {
   for (const shape of [[2, 3, 8], [4, 7]]) {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const size = shape[shape.length - 1];
     const inputs = [draw(shape), draw(shape), draw([size], 1), draw([size])].map(({ tensor }) => tensor);
     const results: Float32Array[][] = [];
@@ -225,7 +226,7 @@ Deno.test("layerNorm of a sum: tf.grads through both layers, without leaking ten
       `residual has shape [${other.shape}]; expected [${shape}]`,
     );
     tf.dispose([other, ...inputs]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   }
 });
 

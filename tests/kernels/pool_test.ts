@@ -23,11 +23,12 @@ import {
   maxPoolForwardRef,
 } from "../../kernels/pool/pool_ref.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { currentTraits, submit, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
+import { currentTraits, withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("pool");
@@ -51,6 +52,7 @@ async function read(info: TensorInfo): Promise<Float32Array> {
 }
 
 async function checkMaxPool({ name, shape, options }: MaxPoolCase, levels?: number, lanes?: number) {
+  const requireNoLeak = watchLeaks();
   const geometry = maxPoolGeometry(shape, options);
   const x = draw(shape, levels);
   const dy = draw([geometry.images, ...geometry.output, geometry.channels]);
@@ -64,6 +66,7 @@ async function checkMaxPool({ name, shape, options }: MaxPoolCase, levels?: numb
   const wantedDx = maxPoolBackwardRef(dy.values, wanted.sources, geometry);
   compare(`maxPool dx ${label}`, await read(dx), wantedDx, MAX_POOL_TOLERANCE);
   tf.dispose([x.tensor, dy.tensor, tf.engine().makeTensorFromTensorInfo(positions)]);
+  requireNoLeak();
 }
 
 for (const test of [...MAX_POOL_EDGE_CASES, ...MAX_POOL_RESNET50_CASES]) {
@@ -92,11 +95,13 @@ Deno.test("max pool: NaN shows, and takes the gradient", async () => {
   assertEquals([...await read(dx)], [0, 0, 2, 0, 1, 0, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0]);
 });
 
-Deno.test("max pool: minus infinity is a maximum; padding is none", async () => {
+Deno.test("max pool: minus infinity is a maximum; padding is none; nothing leaks without a tape", async () => {
+  const requireNoLeak = watchLeaks();
   const x = tf.tensor4d([-Infinity, -Infinity, -Infinity, -3], [1, 2, 2, 1]);
   const y = maxPool(x, { size: 2, strides: 2, pad: 1 });
   assertEquals([...await y.data()], [-Infinity, -Infinity, -Infinity, -3]);
   tf.dispose([x, y]);
+  requireNoLeak();
 });
 
 Deno.test("max pool: the reference's gradient against central differences", () => {
@@ -122,7 +127,7 @@ Deno.test("max pool: the tape's gradient, and the stock layer's values", async (
   for (const ceilMode of [false, true]) {
     const options = { size: 3, strides: 2, ceilMode };
     const x = draw([2, 10, 8, 6]);
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const f = (layer: typeof maxPool) => (input: tf.Tensor) => layer(input as tf.Tensor4D, options).square();
     const [ours, stock] = [maxPool, stockLayers.maxPool as typeof maxPool].map((layer) =>
       [tf.tidy(() => f(layer)(x.tensor)), tf.grad(f(layer))(x.tensor)] as const
@@ -130,7 +135,7 @@ Deno.test("max pool: the tape's gradient, and the stock layer's values", async (
     compare(`maxPool (seed ${seed})`, await ours[0].data(), await stock[0].data(), 0);
     compare(`maxPool tape (seed ${seed})`, await ours[1].data(), await stock[1].data(), MAX_POOL_TOLERANCE);
     tf.dispose([ours, stock] as unknown as tf.TensorContainer);
-    assertEquals(tf.memory().numTensors, before, "tensors leak");
+    requireNoLeak();
     x.tensor.dispose();
   }
 });
@@ -189,6 +194,7 @@ Deno.test({
 
 for (const { name, shape } of GLOBAL_AVERAGE_POOL_CASES) {
   Deno.test(`global average pool: ${name}`, async () => {
+    const requireNoLeak = watchLeaks();
     const x = draw(shape);
     const dy = draw([shape[0], shape[3]]);
     const [y, dx] = withPoisonedOutputs(() => [
@@ -206,6 +212,7 @@ for (const { name, shape } of GLOBAL_AVERAGE_POOL_CASES) {
     const wanted = globalAveragePoolBackwardRef(dy.values, shape);
     compare(`globalAveragePool dx ${label}`, await read(dx), wanted, 1e-6);
     tf.dispose([x.tensor, dy.tensor]);
+    requireNoLeak();
   });
 }
 
@@ -239,22 +246,20 @@ Deno.test("global average pool: gradcheck of the reference, and the tape's gradi
   const loss = (at: Float64Array) =>
     globalAveragePoolForwardRef(at, shape).reduce((sum, value, i) => sum + value * dy.values[i], 0);
   gradcheck(`global average pool (seed ${seed})`, loss, Float64Array.from(x.values), wanted);
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const dx = tf.grad((input) => globalAveragePool(input as tf.Tensor4D))(x.tensor, dy.tensor);
   compare(`tape (seed ${seed})`, await dx.data(), wanted, 1e-6);
   dx.dispose();
-  assertEquals(tf.memory().numTensors, before, "tensors leak");
+  requireNoLeak();
   tf.dispose([x.tensor, dy.tensor]);
 });
 
 Deno.test("global average pool: what cannot run leaves no reference to x behind", () => {
-  submit();
-  const ids = tf.backend().numDataIds();
+  const requireNoLeak = watchLeaks();
   const x = tf.zeros([0, 2, 2, 4]);
   assertThrows(() => globalAveragePoolForward(x), RangeError);
   x.dispose();
-  submit();
-  assertEquals(tf.backend().numDataIds(), ids);
+  requireNoLeak();
 });
 
 Deno.test("pool: the tests above vary every constant of the shaders", () => requireVaried());

@@ -9,6 +9,7 @@ import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { withPoisonedOutputs } from "../../kernels/runtime/program.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 register();
@@ -30,7 +31,7 @@ Deno.test("the derivative of ReLU's reference passes gradcheck", () => {
 
 for (const { name, shape } of RELU_CASES) {
   Deno.test(`relu: ${name}`, async () => {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const [x, dy] = [draw(shape), draw(shape)];
     const { value, grad } = withPoisonedOutputs(() => tf.valueAndGrad(relu)(x.tensor, dy.tensor));
     const label = `${name} (seed ${seed})`;
@@ -38,7 +39,7 @@ for (const { name, shape } of RELU_CASES) {
     const dx = Array.from(x.values, (v, i) => dy.values[i] * reluDerivativeRef(v));
     compare(`relu dx ${label}`, await grad.data(), dx, 0);
     tf.dispose([x.tensor, dy.tensor, value, grad]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   });
 }
 

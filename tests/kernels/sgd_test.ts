@@ -1,9 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
-import { register, relu } from "../../kernels/mod.ts";
+import { register } from "../../kernels/mod.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
-import { hookCommands } from "../../kernels/runtime/program.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { layOut } from "../../kernels/sgd/layout.ts";
 import { MomentumSgd, type SgdTile, TILES } from "../../kernels/sgd/sgd.ts";
@@ -11,6 +10,8 @@ import { EDGE_CASES, RESNET50_CASES, type SgdCase, TOLERANCE } from "../../kerne
 import { gradientNormRef, sgdUpdateRef } from "../../kernels/sgd/sgd_ref.ts";
 import { compare } from "../_compare.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
+import { variable } from "./_variable.ts";
 
 await initializeDevice();
 register();
@@ -23,12 +24,6 @@ function draw(shape: readonly number[]) {
   const length = shape.reduce((product, n) => product * n, 1);
   const values = Float32Array.from({ length }, () => random.uniform(-1, 1));
   return { values, tensor: tf.tensor(values, [...shape]) };
-}
-
-function variable(values: tf.Tensor): tf.Variable {
-  const result = tf.variable(values);
-  values.dispose();
-  return result;
 }
 
 /** Weights on the device and in the reference. */
@@ -195,96 +190,6 @@ Deno.test("sgd: a tensor that shares a weight's buffer keeps its values", async 
   dispose();
 });
 
-/** Copies from buffer to buffer that a body records. */
-function countCopies(body: () => void): number {
-  let copies = 0;
-  const end = hookCommands({
-    onDispatch: (_name, _dispatch, record) => record(),
-    onCopy(_bytes, record) {
-      copies++;
-      record();
-    },
-  });
-  try {
-    body();
-  } finally {
-    end();
-  }
-  return copies;
-}
-
-/** Two weights [3], whose gradients a kernel makes of `values`, in the order of `order`. */
-function pair() {
-  const shapes = [[3], [3]];
-  const weights = shapes.map((shape) => variable(tf.fill(shape, 10)));
-  const sgd = new MomentumSgd(shapes.map((shape) => ({ shape, weightDecay: 0 })), { momentum: 0 });
-  const make = (values: readonly number[], order = [0, 1]) =>
-    sgd.makeGradients(() => {
-      const made: tf.Tensor[] = [];
-      for (const i of order) made[i] = tf.tidy(() => relu(tf.fill(shapes[i], values[i])));
-      return made;
-    });
-  return {
-    weights,
-    sgd,
-    make,
-    update: (gradients: readonly tf.Tensor[]) => sgd.update(weights, gradients, 1),
-    firsts: async () => await Promise.all(weights.map(async (weight) => (await weight.data())[2])),
-    dispose() {
-      sgd.dispose();
-      tf.dispose(weights);
-    },
-  };
-}
-
-Deno.test("sgd: from the second step on nothing is copied", async () => {
-  const { weights, sgd, make, update, firsts, dispose } = pair();
-  const steps = [[1, 2], [3, 4], [5, 6]].map((values) =>
-    countCopies(() => {
-      const gradients = make(values);
-      update(gradients);
-      tf.dispose(gradients);
-    })
-  );
-  assertEquals(steps, [4, 0, 0]); // weights and gradients come in once
-  assertEquals(await firsts(), [1, -2]);
-  assert(sgd.holds(weights));
-  dispose();
-});
-
-Deno.test("sgd: gradients that are held, made in another order, or the same keep their values and count", async () => {
-  const { weights, make, update, firsts, dispose } = pair();
-  const first = make([1, 2]);
-  update(first);
-  const second = make([3, 4]); // the first are held, and were made before there was an order
-  update(second);
-  const third = make([5, 6]); // the second are held, in their places
-  update(third);
-  tf.dispose(second);
-  const turned = make([7, 8], [1, 0]);
-  update(turned);
-  const again = make([9, 10], [1, 0]);
-  update(again);
-  assertEquals(await firsts(), [10 - 25, 10 - 30]);
-  for (const [gradients, values] of [[first, [1, 2]], [third, [5, 6]], [turned, [7, 8]], [again, [9, 10]]]) {
-    const read = await Promise.all((gradients as tf.Tensor[]).map((gradient) => gradient.data()));
-    assertEquals(read.map((data) => data[2]), values as number[]);
-  }
-  tf.dispose([first, third, turned, again]);
-  tf.dispose(weights);
-  const equal = [3, 3].map((size) => variable(tf.zeros([size])));
-  const sgd = new MomentumSgd(equal.map(({ shape }) => ({ shape, weightDecay: 0 })), { momentum: 0 });
-  for (let step = 1; step < 4; step++) {
-    const shared = sgd.makeGradients(() => tf.tidy(() => relu(tf.fill([3], step))));
-    sgd.update(equal, [shared, shared], 1);
-    shared.dispose();
-  }
-  for (const weight of equal) assertEquals([...await weight.data()], [-6, -6, -6]);
-  sgd.dispose();
-  tf.dispose(equal);
-  dispose();
-});
-
 Deno.test("sgd: one after the other trains the same weights, which outlive both", async () => {
   const { weight, sgd, update } = single();
   update();
@@ -301,7 +206,7 @@ Deno.test("sgd: one after the other trains the same weights, which outlive both"
 });
 
 Deno.test("sgd: velocities can be set and read, and nothing leaks", async () => {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const test = EDGE_CASES[2];
   const { weights, reference } = begin(test);
   const sgd = new MomentumSgd(test.parameters, test.settings, { ...TILE, capacity: 512 });
@@ -319,7 +224,7 @@ Deno.test("sgd: velocities can be set and read, and nothing leaks", async () => 
   }
   sgd.dispose();
   tf.dispose([weights, gradients.map(({ tensor }) => tensor)]);
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 });
 
 Deno.test("sgd: NaN in a gradient shows in all weights where the norm is clipped", async () => {

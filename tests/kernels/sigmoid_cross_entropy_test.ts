@@ -21,6 +21,7 @@ import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("sigmoid_cross_entropy");
@@ -54,7 +55,7 @@ async function read(info: TensorInfo): Promise<Float32Array> {
 }
 
 async function check(lossCase: SigmoidCrossEntropyCase, lanes?: number): Promise<void> {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const { logits, labels, weights, tensors } = draw(lossCase);
   const factor = random.uniform(0.5, 2);
   const dloss = tf.scalar(factor);
@@ -79,7 +80,7 @@ async function check(lossCase: SigmoidCrossEntropyCase, lanes?: number): Promise
   compare(`sigmoidCrossEntropy dlogits of 1 ${label}`, await read(unscaled), expected.dlogits, tolerance);
   assert(gradient.every((d, i) => labels[i] !== -1 || d === 0), label);
   tf.dispose([dloss, tensors.logits, tensors.labels, tensors.positiveWeights ?? []]);
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 }
 
 for (const lossCase of SIGMOID_CROSS_ENTROPY_CASES) {
@@ -112,7 +113,7 @@ Deno.test("sigmoidCrossEntropy: the reference's gradient passes gradcheck", () =
 
 Deno.test("sigmoidCrossEntropy: tf.grads through both layers, without leaking tensors", async () => {
   for (const lossCase of SIGMOID_CROSS_ENTROPY_CASES) {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const { logits, labels, weights, tensors } = draw(lossCase);
     const expected = sigmoidCrossEntropyRef(logits, labels, weights);
     for (const [layers, factor] of [[kernelLayers, 2], [kernelLayers, 1], [stockLayers, 2]] as const) {
@@ -128,12 +129,12 @@ Deno.test("sigmoidCrossEntropy: tf.grads through both layers, without leaking te
     }
     sigmoidCrossEntropy(tensors.logits, tensors.labels, tensors).dispose();
     tf.dispose([tensors.logits, tensors.labels, tensors.positiveWeights ?? []]);
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   }
 });
 
 Deno.test("sigmoidCrossEntropy: 0 where nothing counts, NaN for a label that the host cannot see", async () => {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const logits = tf.tensor2d([[1, -2]]);
   for (const layers of [kernelLayers, stockLayers]) {
     for (const [values, loss] of [[[-1, -1], 0], [[0, 2], NaN], [[-2, 1], NaN]] as const) {
@@ -149,7 +150,7 @@ Deno.test("sigmoidCrossEntropy: 0 where nothing counts, NaN for a label that the
     }
   }
   logits.dispose();
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 });
 
 Deno.test("sigmoidCrossEntropy: refuses what it cannot take", () => {

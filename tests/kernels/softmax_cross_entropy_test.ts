@@ -22,6 +22,7 @@ import { stockLayers } from "../../models/layers_stock.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
 import { watchConstants } from "./_constants.ts";
+import { watchLeaks } from "./_leaks.ts";
 
 await initializeDevice();
 const requireVaried = watchConstants("softmax_cross_entropy");
@@ -54,7 +55,7 @@ async function read(info: TensorInfo): Promise<Float32Array> {
 }
 
 async function check(lossCase: SoftmaxCrossEntropyCase, tile?: SoftmaxCrossEntropyTile): Promise<void> {
-  const before = tf.memory().numTensors;
+  const requireNoLeak = watchLeaks();
   const { logits, labels, weights, tensors } = draw(lossCase);
   const [loss, dlogits] = withPoisonedOutputs(() =>
     softmaxCrossEntropyForward(tensors.logits, tensors.labels, tensors.classWeights, lossCase, tile)
@@ -77,7 +78,7 @@ async function check(lossCase: SoftmaxCrossEntropyCase, tile?: SoftmaxCrossEntro
     assert(gradient.slice(m * lossCase.classes, (m + 1) * lossCase.classes).every((d) => d === 0));
   });
   Object.values(tensors).forEach((tensor) => tensor?.dispose());
-  assertEquals(tf.memory().numTensors, before);
+  requireNoLeak();
 }
 
 for (const lossCase of SOFTMAX_CROSS_ENTROPY_CASES) {
@@ -167,7 +168,7 @@ Deno.test("softmaxCrossEntropy: the reference has the values that the definition
 
 Deno.test("softmaxCrossEntropy: tf.grads through both layers, without leaking tensors", async () => {
   for (const lossCase of SOFTMAX_CROSS_ENTROPY_CASES.slice(2, 12)) {
-    const before = tf.memory().numTensors;
+    const requireNoLeak = watchLeaks();
     const { logits, labels, weights, tensors } = draw(lossCase);
     const { labelSmoothing, focalGamma } = lossCase;
     const options = { classWeights: tensors.classWeights, labelSmoothing, focalGamma };
@@ -187,7 +188,7 @@ Deno.test("softmaxCrossEntropy: tf.grads through both layers, without leaking te
     }
     softmaxCrossEntropy(tensors.logits, tensors.labels, options).dispose();
     Object.values(tensors).forEach((tensor) => tensor?.dispose());
-    assertEquals(tf.memory().numTensors, before);
+    requireNoLeak();
   }
 });
 
