@@ -25,10 +25,11 @@ function setup(test: BatchNormCase): BenchRun {
   const x = awayFromZero(shape);
   const inputs = [x, tf.ones([channels]), tf.zeros([channels]), ...(residual ? [tf.mul(x, 0.5)] : [])];
   const dy = randomTensor([...shape]);
-  const running = () => ({
-    runningMean: tf.variable(tf.zeros<tf.Rank.R1>([channels]), false),
-    runningVariance: tf.variable(tf.ones<tf.Rank.R1>([channels]), false),
-  });
+  const running = () =>
+    tf.tidy(() => ({
+      runningMean: tf.variable(tf.zeros<tf.Rank.R1>([channels]), false),
+      runningVariance: tf.variable(tf.ones<tf.Rank.R1>([channels]), false),
+    }));
   const statistics = { ours: running(), stock: running() };
   const ours: Function4D = (x, gamma, beta, residual) => {
     const tensors = { gamma: gamma as tf.Tensor1D, beta: beta as tf.Tensor1D, residual, ...statistics.ours };
