@@ -50,6 +50,10 @@ function pair(value: number | readonly [number, number]): readonly [number, numb
   return typeof value === "number" ? [value, value] : value;
 }
 
+function refusal(given: string, wanted: string): RangeError {
+  return new RangeError(`Cannot run maxPool: ${given}; expected ${wanted}`);
+}
+
 /** Windows along an axis; in ceil mode the last one must begin inside the image or the padding before it. */
 function windows(length: number, size: number, stride: number, pad: number, ceilMode: boolean): number {
   const count = Math.floor((length + 2 * pad - size + (ceilMode ? stride - 1 : 0)) / stride) + 1;
@@ -60,11 +64,11 @@ function windows(length: number, size: number, stride: number, pad: number, ceil
  * The geometry of a max pooling.
  *
  * @param shape [N, H, W, C]
- * @throws {RangeError} for empty images, windows that do not fit, and ones that are too large for a software adapter
+ * @throws {RangeError} for empty images, and windows that do not fit
  */
 export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOptions): MaxPoolGeometry {
   const refuse = (given: string, wanted: string): never => {
-    throw new RangeError(`Cannot run maxPool: ${given}; expected ${wanted}`);
+    throw refusal(given, wanted);
   };
   if (shape.length !== 4 || shape.some((n) => n < 1)) {
     refuse(`x has shape [${shape}]`, "[N, H, W, C] with no empty dimension");
@@ -79,13 +83,6 @@ export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOption
   if (!whole(pad, 0) || pad.some((value, axis) => value >= size[axis])) {
     refuse(`pad is [${pad}]`, `whole numbers below the size [${size}]`);
   }
-  // Backward a pixel looks at no more windows than a window has pixels.
-  if (currentTraits().software && size[0] * (size[1] + 2) > ITERATION_LIMIT) {
-    refuse(
-      `the window is [${size}]`,
-      `rows times columns + 2 of at most ${ITERATION_LIMIT} on a software adapter`,
-    );
-  }
   if (height * width > MAX_POSITIONS) {
     refuse(`an image has ${height}x${width} pixels`, `at most ${MAX_POSITIONS}`);
   }
@@ -99,6 +96,15 @@ export function maxPoolGeometry(shape: readonly number[], options: MaxPoolOption
     );
   }
   return { images, channels, input: [height, width], output, size, strides, pad };
+}
+
+/** That an invocation can loop over a window; backward it looks at no more windows than one has pixels. */
+function requireLoops({ size }: MaxPoolGeometry): void {
+  if (!currentTraits().software || size[0] * (size[1] + 2) <= ITERATION_LIMIT) return;
+  throw refusal(
+    `the window is [${size}]`,
+    `rows times columns + 2 of at most ${ITERATION_LIMIT} on a software adapter`,
+  );
 }
 
 function uniformsOf({ input, output, size, strides, pad }: MaxPoolGeometry) {
@@ -202,6 +208,7 @@ export const MAX_POOL_KERNELS: readonly NewKernel[] = [
 export function maxPool(x: tf.Tensor4D, options: MaxPoolOptions): tf.Tensor4D {
   if (x.dtype !== "float32") throw new TypeError(`Cannot run maxPool: x is ${x.dtype}; expected float32`);
   const geometry = maxPoolGeometry(x.shape, options);
+  requireLoops(geometry);
   const [y, positions] = tf.engine().runKernel(
     FORWARD_KERNEL,
     { x },
