@@ -13,7 +13,7 @@ const TILE_Q = 4u;
 const TILE_K = 4u;
 const MASKED = false;
 const DROPOUT = false;
-const LOWEST = -3.0e38;
+const LOWEST = -3.4028234e38; // of all numbers
 
 //#include "attention_uniforms.wgsl"
 //#include "threefry.wgsl"
@@ -59,6 +59,7 @@ fn main(
   var s: array<f32, TILE_Q * TILE_K>;
   var at: array<u32, TILE_K>;
   var attends: array<bool, TILE_K>;
+  var has_key = !MASKED; // not whether the sum is 0, which scores of -infinity make too
   for (var first_key = 0u; first_key < u.frames; first_key += TILE_K) {
     //#unroll
     for (var j = 0u; j < TILE_K; j++) {
@@ -66,6 +67,7 @@ fn main(
       attends[j] = first_key + j < u.frames;
       if (MASKED) {
         attends[j] = attends[j] && key_mask[clip * u.frames + min(first_key + j, last)] != 0;
+        has_key = has_key | attends[j];
       }
     }
     //#unroll
@@ -113,7 +115,7 @@ fn main(
     }
     //#unroll
     for (var i = 0u; i < TILE_Q; i++) {
-      let share = select(0.0, 1.0 / sum[i], bitcast<u32>(sum[i]) != 0u);
+      let share = select(0.0, 1.0 / sum[i], has_key);
       grow[i] = select(1.0, share, first_key + TILE_K >= u.frames);
     }
     for (var c = 0u; c < u.channels; c++) {
@@ -140,7 +142,6 @@ fn main(
   //#unroll
   for (var i = 0u; i < TILE_Q; i++) {
     if (is_real && first + i < u.frames) {
-      let has_key = bitcast<u32>(sum[i]) != 0u; // sum > 0, or NaN: see nan.wgsl
       log_sum_exp[pair * u.frames + first + i] = select(0.0, top[i] + log(sum[i]), has_key);
     }
   }

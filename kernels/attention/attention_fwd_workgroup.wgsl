@@ -8,7 +8,7 @@ const ROWS = 2u;
 const VECS = 1u; // S / 32, rounded up
 const MASKED = false;
 const DROPOUT = false;
-const LOWEST = -3.0e38;
+const LOWEST = -3.4028234e38; // of all numbers
 const TILE = 8u * ROWS; // queries, and keys
 const STRIDE = 9u; // of a row of 8 vec4s, against bank conflicts
 
@@ -26,6 +26,7 @@ var<workgroup> kv_tile: array<vec4<f32>, TILE * STRIDE>; // [key, channel]
 var<workgroup> p_tile: array<f32, TILE * (TILE + 1u)>; // [query, key]
 var<workgroup> tops: array<f32, TILE * 8u>; // [query, x]
 var<workgroup> sums: array<f32, TILE * 8u>; // [query, x]
+var<workgroup> keys: array<u32, 8>; // of each x in the tile
 
 @compute @workgroup_size(8, 8)
 fn main(
@@ -49,6 +50,7 @@ fn main(
   var s: array<f32, ROWS * ROWS>;
   var q: array<vec4<f32>, ROWS>;
   var acc: array<vec4<f32>, ROWS * VECS>;
+  var has_key = !MASKED; // not whether the sum is 0, which scores of -infinity make too
   //#unroll
   for (var r = 0u; r < ROWS; r++) {
     top[r] = LOWEST;
@@ -91,13 +93,18 @@ fn main(
     }
 
     var attends: array<bool, ROWS>;
+    var own_keys = 0u;
     //#unroll
     for (var n = 0u; n < ROWS; n++) {
       let key = first_key + local.x + 8u * n;
       attends[n] = key < u.frames;
       if (MASKED) {
         attends[n] = attends[n] && key_mask[clip * u.frames + min(key, u.frames - 1u)] != 0;
+        own_keys += u32(attends[n]);
       }
+    }
+    if (MASKED && local.y == 0u) {
+      keys[local.x] = own_keys;
     }
     //#unroll
     for (var r = 0u; r < ROWS; r++) {
@@ -148,6 +155,12 @@ fn main(
         sum[r] += sums[(local.y * ROWS + r) * 8u + x];
       }
     }
+    if (MASKED) {
+      //#unroll
+      for (var x = 0u; x < 8u; x++) {
+        has_key = has_key | (keys[x] > 0u);
+      }
+    }
     let used = min(TILE, u.frames - first_key);
     //#unroll
     for (var n = 0u; n < VECS; n++) {
@@ -175,7 +188,6 @@ fn main(
   for (var r = 0u; r < ROWS; r++) {
     let query = first + local.y * ROWS + r;
     if (is_real && query < u.frames) {
-      let has_key = bitcast<u32>(sum[r]) != 0u; // sum > 0, or NaN: see nan.wgsl
       let share = select(0.0, 1.0 / sum[r], has_key);
       if (local.x == 0u) {
         log_sum_exp[pair * u.frames + query] = select(0.0, top[r] + log(sum[r]), has_key);
