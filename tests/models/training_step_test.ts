@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { RandomStream } from "../../data/random.ts";
 import { initializeDevice } from "../../kernels/runtime/device.ts";
 import { backendInternals, submit } from "../../kernels/runtime/program.ts";
@@ -17,8 +17,10 @@ import {
   TemporalNetwork,
 } from "../../models/networks.ts";
 import { Sgd, type SgdOptions } from "../../models/optimizer.ts";
+import { Parameters, uniform } from "../../models/parameters.ts";
 import type { HostTensor } from "../../models/weights/safetensors.ts";
 import { type Inputs, tensorsOf, TrainingStep } from "../../models/training_step.ts";
+import { kindsFrom, type StepKind, watchStep } from "./_launches.ts";
 
 await initializeDevice();
 
@@ -145,14 +147,17 @@ for (const [name, backbone, options, graph] of CASES) {
   Deno.test(`captured steps have the bits of single ones: ${title}`, async () => {
     const [a, b] = [0, 1].map(() => setUp(name, options, backbone, graph));
     const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+    const kinds: StepKind[] = [];
     for (let step = 0; step < 5; step++) {
       const batch = draw(a, backbone);
       const rate = 0.01 * (1 + step % 3);
       const expected = await lossOf(eagerStep(a, batch, 10 + step, rate));
-      const loss = trained.run(batch, 10 + step, rate);
+      const { value, kind } = watchStep(() => trained.run(batch, 10 + step, rate));
+      kinds.push(kind);
       disturb(batch.x.shape);
-      assertEquals(await lossOf(loss), expected, `${title}, step ${step} (seed ${seed})`);
+      assertEquals(await lossOf(value), expected, `${title}, step ${step} (seed ${seed})`);
     }
+    assertEquals(kinds, kindsFrom("single", 5), title);
     await assertSameWeights(title, a, b);
     trained.release();
     [a, b].forEach((setup) => setup.dispose());
@@ -164,27 +169,31 @@ Deno.test("captured steps: another shape, weights assigned, weights held by anot
   const [a, b] = [setUp("rnn", options, false), setUp("rnn", options, false)];
   const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
   let step = 0;
-  const both = async (times: number) => {
+  const both = async (times: number, first: StepKind) => {
+    const kinds: StepKind[] = [];
     for (let i = 0; i < times; i++, step++) {
       const batch = draw(a, false);
       const expected = await lossOf(eagerStep(a, batch, step, 0.05));
-      assertEquals(await lossOf(trained.run(batch, step, 0.05)), expected, `step ${step} (seed ${seed})`);
+      const { value, kind } = watchStep(() => trained.run(batch, step, 0.05));
+      kinds.push(kind);
+      assertEquals(await lossOf(value), expected, `step ${step} (seed ${seed})`);
     }
+    assertEquals(kinds, kindsFrom(first, times));
   };
-  await both(3);
+  await both(3, "single");
   const { name } = a.network.parameters.trainable((parameter) => !isBackboneParameter(parameter))[0];
   for (const { network } of [a, b]) {
     const weights = network.parameters.get(name);
     tf.tidy(() => weights.assign(weights.mul(0.5)));
   }
-  await both(3);
+  await both(3, "single");
   const held = b.network.parameters.get(name).clone();
   const kept = (await held.data<"float32">()).slice();
-  await both(3);
+  await both(3, "single");
   assertSame("what another holds", await held.data<"float32">(), kept);
   assertNotEquals((await b.network.parameters.get(name).data())[0], kept[0]);
   held.dispose();
-  await both(2);
+  await both(2, "launched");
   await assertSameWeights("rnn", a, b);
   const inUse = () => {
     submit();
@@ -192,9 +201,9 @@ Deno.test("captured steps: another shape, weights assigned, weights held by anot
   };
   trained.release();
   const least = inUse();
-  await both(3);
+  await both(3, "captured");
   const running = inUse();
-  await both(3);
+  await both(3, "launched");
   assertEquals(inUse(), running);
   trained.release();
   assertEquals(inUse(), least);
@@ -244,7 +253,9 @@ Deno.test("captured steps: longer windows, for which the host makes a table anew
       labels: { values: Int32Array.from({ length: 2 * frames }, (_, i) => i % CLASSES), shape: [2 * frames] },
     };
     const expected = a.optimizer.step(() => lossOn(a, tensorsOf(batch), step), 0.01);
-    assertEquals(await lossOf(trained.run(batch, step, 0.01)), await lossOf(expected), `step ${step}`);
+    const { value, kind } = watchStep(() => trained.run(batch, step, 0.01));
+    assertEquals(kind, kindsFrom("single", 3)[step % 3], `step ${step}`);
+    assertEquals(await lossOf(value), await lossOf(expected), `step ${step}`);
   }
   await assertSameWeights("transformer", a, b);
   trained.release();
@@ -263,9 +274,75 @@ Deno.test("captured steps: a batch of another size, and steps that are counted",
     assertEquals(await lossOf(value), expected);
     const again = draw(a, true, images);
     const next = await lossOf(eagerStep(a, again, step, 0.02));
-    assertEquals(await lossOf(trained.run(again, step, 0.02)), next);
+    const second = watchStep(() => trained.run(again, step, 0.02));
+    assertEquals(second.kind, [0, 3, 6].includes(step) ? "captured" : "launched", `step ${step}`);
+    assertEquals(await lossOf(second.value), next);
   }
   await assertSameWeights("cnn", a, b);
   trained.release();
   [a, b].forEach((setup) => setup.dispose());
+});
+
+Deno.test("captured steps: values for untrained parameters, which come from the host", async () => {
+  const options = { momentum: 0.9, weightDecay: 0 };
+  const [a, b] = [0, 1].map(() => {
+    const setup = setUp("rnn", options);
+    setup.optimizer.dispose();
+    const head = (name: string) => !isBackboneParameter(name);
+    return { ...setup, optimizer: new Sgd(setup.network.parameters, options, head) };
+  });
+  const trained = new TrainingStep(b.network.parameters, b.optimizer, b.loss);
+  const other = setUp("rnn", options);
+  const all = await other.network.parameters.toHost();
+  const backbone = new Map([...all].filter(([name]) => isBackboneParameter(name)));
+  for (let step = 0; step < 8; step++) {
+    if (step === 4) {
+      for (const { network } of [a, b]) network.parameters.load(backbone, isBackboneParameter);
+    }
+    const batch = draw(a);
+    const expected = await lossOf(eagerStep(a, batch, step, 0.01));
+    const { value, kind } = watchStep(() => trained.run(batch, step, 0.01));
+    assertEquals(kind, kindsFrom("single", 4)[step % 4], `step ${step}`);
+    assertEquals(await lossOf(value), expected, `step ${step} (seed ${seed})`);
+  }
+  await assertSameWeights("rnn", a, b);
+  trained.release();
+  [a, b].forEach((setup) => setup.dispose());
+  other.dispose();
+});
+
+Deno.test("captured steps: values that do not fit are refused by name, another type makes new inputs", async () => {
+  const parameters = new Parameters(1);
+  parameters.add("w", "linear", [2, 3], uniform(1));
+  const sgd = new Sgd(parameters, { momentum: 0, weightDecay: 0 });
+  const trained = new TrainingStep<Names>(
+    parameters,
+    sgd,
+    ({ x, labels }) =>
+      defaultLayers.softmaxCrossEntropy(
+        x.cast("float32").matMul(parameters.get<tf.Tensor2D>("w")) as tf.Tensor2D,
+        labels as tf.Tensor1D,
+      ),
+  );
+  const labels = { values: Int32Array.of(0, 1), shape: [2] };
+  const floats = { x: { values: Float32Array.of(1, 2, 3, 4), shape: [2, 2] }, labels };
+  const integers = { x: { values: Int32Array.of(1, 2, 3, 4), shape: [2, 2] }, labels };
+  const wrong = { x: { values: Float32Array.of(1, 2), shape: [2, 2] }, labels };
+  const refuse = () =>
+    assertThrows(
+      () => trained.run(wrong, 0, 0),
+      RangeError,
+      "Cannot run a training step: x has shape [2,2] and 2 values; expected 4",
+    );
+  refuse();
+  const losses: number[] = [];
+  for (const batch of [floats, floats, floats, integers, integers, integers, floats]) {
+    losses.push(await lossOf(trained.run(batch, 0, 0)));
+    refuse();
+  }
+  assertEquals(losses, new Array(7).fill(losses[0]));
+  await assertRejects(() => trained.largestGradients(wrong, 0), RangeError, "x has shape [2,2] and 2 values");
+  trained.release();
+  sgd.dispose();
+  parameters.dispose();
 });

@@ -7,6 +7,7 @@ import { type Recipe, recipeFor } from "../../../tasks/run/recipe.ts";
 import { Sgd } from "../../../models/optimizer.ts";
 import { Parameters } from "../../../models/parameters.ts";
 import { type Inputs, tensorsOf, TrainingStep } from "../../../models/training_step.ts";
+import { kindsFrom, type StepKind, watchStep } from "../../models/_launches.ts";
 
 await initializeDevice();
 
@@ -103,17 +104,18 @@ for (const [labelSet, classes] of [["expression", 7], ["action_units", 12], ["jo
         captured.optimizer,
         (inputs) => lossOn(captured, inputs),
       );
+      const kinds: StepKind[] = [];
       for (let i = 0; i < 4; i++) {
         const values = Float32Array.from({ length: rows * 5 }, () => Math.random());
         const batch = { x: { values, shape: [rows, 5] }, ...objective.inputs(labels()) };
-        const losses = [
-          one.optimizer.step(() => lossOn(one, tensorsOf(batch)), 0.1),
-          step.run(batch, i, 0.1),
-        ];
+        const { value, kind } = watchStep(() => step.run(batch, i, 0.1));
+        kinds.push(kind);
+        const losses = [one.optimizer.step(() => lossOn(one, tensorsOf(batch)), 0.1), value];
         const [expected, found] = await Promise.all(losses.map((value) => value.data()));
         assertEquals(found, expected);
         tf.dispose(losses);
       }
+      assertEquals(kinds, kindsFrom("single", 4));
       const [expected, found] = await Promise.all(sides.map(({ parameters }) => parameters.get("w").data()));
       assertEquals(found, expected);
       step.release();
