@@ -77,14 +77,14 @@ export class Sgd {
   async largestGradients(loss: () => tf.Scalar): Promise<Map<string, number>> {
     const largest = tf.tidy(() => {
       const { grads } = tf.variableGrads(loss, this.#trained.map(({ variable }) => variable));
-      // A sum of squares, unlike a maximum, cannot swallow NaN.
-      const of = (g: tf.Tensor) => tf.stack([g.abs().max(), g.square().sum()]);
+      // A maximum may swallow NaN. A sum of zeros cannot, nor does it overflow: 0 times infinity is NaN.
+      const of = (g: tf.Tensor) => tf.stack([g.abs().max(), g.mul(0).sum()]);
       return tf.stack(this.#trained.map(({ variable }) => of(grads[variable.name])));
     });
     const values = await largest.data();
     largest.dispose();
     return new Map(
-      this.#trained.map(({ name }, i) => [name, Number.isFinite(values[2 * i + 1]) ? values[2 * i] : NaN]),
+      this.#trained.map(({ name }, i) => [name, values[2 * i + 1] === 0 ? values[2 * i] : NaN]),
     );
   }
 
