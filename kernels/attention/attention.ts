@@ -18,9 +18,12 @@ import {
 } from "./variants.ts";
 
 /** Largest head: a wider one would not fit the tiles. */
-const MAX_SIZE = 128;
+export const MAX_SIZE = 128;
 /** Longest clip: llvmpipe leaves a loop after 65535 iterations (see rows.ts), and backward takes 8 + 64 for 8 frames. */
 const MAX_FRAMES = 4096;
+
+/** Most probabilities of a dropout: its counter, their place in [B, A, T, T], has 32 bits. */
+const MAX_DROPPED = 2 ** 32;
 
 /** The dropout of the probabilities. */
 export interface AttentionDropout extends DropoutKey {
@@ -56,10 +59,11 @@ export interface AttentionOutputs {
 /**
  * Refuses what the kernels do not take.
  *
- * @throws {RangeError} for a head's size, a clip's length, a mask's shape, a dropout's rate or key
+ * @throws {RangeError} for a head's size, a clip's length, a mask's shape, a dropout's rate or key, more than 2^32
+ * probabilities that are dropped
  * @throws {TypeError} for a mask of another type than int32 and bool
  */
-export function requireSettings({ clips, frames, size, mask, dropout }: AttentionSettings): void {
+export function requireSettings({ clips, frames, heads, size, mask, dropout }: AttentionSettings): void {
   if (!(size >= 4 && size <= MAX_SIZE && size % 4 === 0)) {
     throw new RangeError(
       `Cannot run attention: the head size is ${size}; expected a multiple of 4 from 4 to ${MAX_SIZE}`,
@@ -68,7 +72,16 @@ export function requireSettings({ clips, frames, size, mask, dropout }: Attentio
   if (frames > MAX_FRAMES) {
     throw new RangeError(`Cannot run attention: clips of ${frames} frames; expected at most ${MAX_FRAMES}`);
   }
-  if (dropout !== undefined) dropoutUniforms(dropout.rate, dropout);
+  if (dropout !== undefined) {
+    dropoutUniforms(dropout.rate, dropout);
+    const count = clips * heads * frames ** 2;
+    if (dropout.rate > 0 && count > MAX_DROPPED) {
+      throw new RangeError(
+        `Cannot run attention: dropout of ${count} probabilities, [${clips}, ${heads}, ${frames}, ${frames}]; expected at ` +
+          `most ${MAX_DROPPED}, after which its masks repeat`,
+      );
+    }
+  }
   if (mask === undefined) return;
   if (mask.shape.join() !== `${clips},${frames}`) {
     throw new RangeError(

@@ -15,6 +15,7 @@ import {
   type AttentionDropout,
   attentionForward,
   type AttentionSettings,
+  MAX_SIZE,
   requireSettings,
 } from "./attention.ts";
 import biasSumsSource from "./bias_sums.wgsl" with { type: "text" };
@@ -175,6 +176,10 @@ function requireShapes(x: tf.Tensor3D, weights: SelfAttentionWeights, heads: num
   if (!Number.isInteger(heads) || heads < 1 || depth % heads !== 0) {
     throw new RangeError(`Cannot run selfAttention: ${heads} heads; expected a divisor of D = ${depth}`);
   }
+  const size = depth / heads;
+  if (size > MAX_SIZE) {
+    throw new RangeError(`Cannot run selfAttention: heads of ${size}, D / A; expected at most ${MAX_SIZE}`);
+  }
   const { qkvWeight, qkvBias, outputWeight, outputBias } = weights;
   const wanted: [string, tf.Tensor, number[]][] = [
     ["x", x, x.shape],
@@ -228,7 +233,8 @@ function runLayer(inputs: tf.NamedTensorMap, attributes: Attributes): tf.Tensor3
  *
  * @param x float32 [B, T, D], T at most 4096, B * T at most 131072
  * @returns [B, T, D]; where no frame of a clip is attended, the context is zero and y is the output bias
- * @throws {RangeError} for shapes that do not fit, heads larger than 128, more frames, a dropout rate outside [0, 1)
+ * @throws {RangeError} for shapes that do not fit, heads larger than 128, more frames, a dropout rate outside [0, 1),
+ * dropout of more than 2^32 probabilities, and tensors beyond what the adapter takes
  * @throws {TypeError} for other types than float32, and for a mask that is neither int32 nor bool
  */
 export function selfAttention(

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
-import { attentionBackward, attentionForward } from "../../kernels/attention/attention.ts";
+import { attentionBackward, attentionForward, requireSettings } from "../../kernels/attention/attention.ts";
 import {
   ATTENTION_TOLERANCE,
   type AttentionCase,
@@ -126,6 +126,18 @@ Deno.test("attention: refuses what does not fit", () => {
   const settings = { clips: 2, frames: 3, heads: 2, size: 4 };
   const [qkv, context, logSumExp] = [tf.zeros([6, 24]), tf.zeros([6, 8]), tf.zeros([2, 2, 3])];
   assertThrows(() => attentionForward(qkv, { ...settings, heads: 3 }), RangeError, "expected [6,36]");
+  for (const size of [2, 6, 132]) {
+    assertThrows(() => attentionForward(qkv, { ...settings, size }), RangeError, `the head size is ${size}`);
+  }
+  const most = { clips: 16, heads: 16, frames: 4096, size: 4 }; // 2^32 probabilities
+  const dropout = { rate: 0.1, seed: 1, layer: 2, step: 3 };
+  requireSettings({ ...most, dropout });
+  requireSettings({ ...most, clips: 17, dropout: { ...dropout, rate: 0 } });
+  assertThrows(
+    () => requireSettings({ ...most, clips: 17, dropout }),
+    RangeError,
+    "dropout of 4563402752 probabilities, [17, 16, 4096, 4096]; expected at most 4294967296",
+  );
   assertThrows(
     () => attentionBackward(qkv, { context, logSumExp }, context, settings, { kind: "short", frames: 2 }),
     RangeError,

@@ -179,18 +179,32 @@ Deno.test("selfAttention: refuses what does not fit", () => {
   assertThrows(call({}, mask([3, 2], "int32")), RangeError, "the mask has shape [3,2]; expected [2, 3]");
   assertThrows(call({}, mask([2, 3], "float32")), TypeError, "the mask is float32; expected int32 or bool");
   assertThrows(call({}, { dropout: { rate: 1, ...KEY } }), RangeError, "rate is 1");
-  const wide = drawLayer({ name: "", clips: 1, frames: 1, heads: 1, size: 132 }).tensors;
-  assertThrows(
-    () => selfAttention(wide[0] as tf.Tensor3D, toWeights(wide.slice(1)), { heads: 1 }),
-    RangeError,
-    "the head size is 132; expected a multiple of 4 from 4 to 128",
-  );
+  for (const size of [129, 132]) {
+    const wide = drawLayer({ name: "", clips: 1, frames: 1, heads: 1, size }).tensors;
+    assertThrows(
+      () => selfAttention(wide[0] as tf.Tensor3D, toWeights(wide.slice(1)), { heads: 1 }),
+      RangeError,
+      `heads of ${size}, D / A; expected at most 128`,
+    );
+    tf.dispose(wide);
+  }
   const long = drawLayer({ name: "", clips: 1, frames: 4097, heads: 1, size: 4 }).tensors;
   assertThrows(
     () => selfAttention(long[0] as tf.Tensor3D, toWeights(long.slice(1)), { heads: 1 }),
     RangeError,
     "clips of 4097 frames; expected at most 4096",
   );
+  const { tensors: many } = drawLayer({ name: "", clips: 32, frames: 4096, heads: 9, size: 1 });
+  assertThrows(
+    () =>
+      selfAttention(many[0] as tf.Tensor3D, toWeights(many.slice(1)), {
+        heads: 9,
+        dropout: { rate: 0.5, ...KEY },
+      }),
+    RangeError,
+    "dropout of 4831838208 probabilities, [32, 9, 4096, 4096]; expected at most 4294967296",
+  );
+  tf.dispose([tensors, long, many]);
 });
 
 for (const [name, { clips, frames, masked, tensors: expected }] of Object.entries(golden)) {
