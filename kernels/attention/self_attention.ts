@@ -69,11 +69,20 @@ function forward(inputs: KernelInputs, attributes: Attributes): TensorInfo[] {
   const { x, qkvWeight, qkvBias, outputWeight, outputBias } = inputs;
   const [clips, frames, depth] = x.shape;
   const rows = reshapeInfo(x, [clips * frames, depth]);
-  const qkv = matmul(rows, qkvWeight, { bias: qkvBias });
-  release(rows);
-  const { context, logSumExp } = attentionForward(qkv, settingsOf(inputs, attributes));
-  const y = matmul(context, outputWeight, { bias: outputBias });
-  return [{ ...y, shape: x.shape }, qkv, context, logSumExp];
+  const made: TensorInfo[] = []; // given back if a later dispatch cannot run
+  try {
+    const qkv = matmul(rows, qkvWeight, { bias: qkvBias });
+    made.push(qkv);
+    const { context, logSumExp } = attentionForward(qkv, settingsOf(inputs, attributes));
+    made.push(context, logSumExp);
+    const y = matmul(context, outputWeight, { bias: outputBias });
+    return [{ ...y, shape: x.shape }, qkv, context, logSumExp];
+  } catch (error) {
+    made.forEach(release);
+    throw error;
+  } finally {
+    release(rows);
+  }
 }
 
 /**
@@ -98,21 +107,42 @@ export function biasSums(
   });
 }
 
+/** @returns the gradient of q, k, v */
+function backwardCore(inputs: KernelInputs, dy: TensorInfo, attributes: Attributes): TensorInfo {
+  const { outputWeight, qkv, context, logSumExp } = inputs;
+  const dcontext = matmul(dy, outputWeight, { transposeB: true });
+  try {
+    return attentionBackward(qkv, { context, logSumExp }, dcontext, settingsOf(inputs, attributes));
+  } finally {
+    release(dcontext);
+  }
+}
+
 /** @returns the gradients of x, qkvWeight, qkvBias, outputWeight, outputBias */
 function backward(inputs: KernelInputs, attributes: Attributes): TensorInfo[] {
-  const { x, qkvWeight, outputWeight, qkv, context, logSumExp } = inputs;
+  const { x, qkvWeight, context } = inputs;
   const [clips, frames, depth] = x.shape;
   const rows = reshapeInfo(x, [clips * frames, depth]);
   const dy = reshapeInfo(inputs.dy, [clips * frames, depth]);
-  const dcontext = matmul(dy, outputWeight, { transposeB: true });
-  const dOutputWeight = matmul(context, dy, { transposeA: true });
-  const dqkv = attentionBackward(qkv, { context, logSumExp }, dcontext, settingsOf(inputs, attributes));
-  release(dcontext);
-  const dx = matmul(dqkv, qkvWeight, { transposeB: true });
-  const dQkvWeight = matmul(rows, dqkv, { transposeA: true });
-  const [dQkvBias, dOutputBias] = biasSums(dqkv, dy);
-  [rows, dy, dqkv].forEach(release);
-  return [{ ...dx, shape: x.shape }, dQkvWeight, dQkvBias, dOutputWeight, dOutputBias];
+  const made: TensorInfo[] = []; // given back if a later dispatch cannot run
+  const temporary = [rows, dy];
+  try {
+    const dOutputWeight = matmul(context, dy, { transposeA: true });
+    made.push(dOutputWeight);
+    const dqkv = backwardCore(inputs, dy, attributes);
+    temporary.push(dqkv);
+    const dx = matmul(dqkv, qkvWeight, { transposeB: true });
+    made.push(dx);
+    const dQkvWeight = matmul(rows, dqkv, { transposeA: true });
+    made.push(dQkvWeight);
+    const [dQkvBias, dOutputBias] = biasSums(dqkv, dy);
+    return [{ ...dx, shape: x.shape }, dQkvWeight, dQkvBias, dOutputWeight, dOutputBias];
+  } catch (error) {
+    made.forEach(release);
+    throw error;
+  } finally {
+    temporary.forEach(release);
+  }
 }
 
 const refuseMask = () => {

@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import type { TensorInfo } from "@tensorflow/tfjs";
 import { assertEquals, assertThrows } from "@std/assert";
 import { ATTENTION_TOLERANCE, type AttentionCase } from "../../kernels/attention/attention_cases.ts";
 import { selfAttentionBackwardRef, selfAttentionForwardRef } from "../../kernels/attention/attention_ref.ts";
@@ -12,6 +13,7 @@ import { gradcheck } from "../_gradcheck.ts";
 import golden from "../golden/attention.json" with { type: "json" };
 import { compareSummary, noise } from "../golden/noise.ts";
 import { draw, KEY, optionsOf, random, seed } from "./_attention.ts";
+import { requireNothingLeft } from "./_failing.ts";
 
 register();
 
@@ -148,6 +150,29 @@ Deno.test("selfAttention: the same bits twice", async () => {
   }
   assertEquals(runs[0], runs[1]);
   tf.dispose([tensors, mask]);
+});
+
+Deno.test("selfAttention: leaves nothing behind where a dispatch cannot run", () => {
+  const testCase: AttentionCase = { name: "", clips: 2, frames: 5, heads: 2, size: 8 };
+  const kernel = (name: string, inputs: Record<string, TensorInfo>) => {
+    const { kernelFunc } = tf.getKernel(name, "webgpu");
+    const attrs = { heads: 2, scale: 0.3 } as unknown as tf.NamedAttrMap;
+    return kernelFunc({ inputs, backend: tf.backend(), attrs }) as TensorInfo[];
+  };
+  const draw = () => drawLayer(testCase).tensors;
+  const forward = ([x, ...weights]: TensorInfo[]) =>
+    kernel("FervidSelfAttention", { x, ...Object.fromEntries(WEIGHTS.map((name, i) => [name, weights[i]])) });
+  requireNothingLeft(draw, forward);
+  const withSaved = () => {
+    const tensors = draw();
+    const made = forward(tensors).map((info) => tf.engine().makeTensorFromTensorInfo(info));
+    return [...tensors, ...made];
+  };
+  requireNothingLeft(
+    withSaved,
+    ([x, qkvWeight, , outputWeight, , dy, qkv, context, logSumExp]) =>
+      kernel("FervidSelfAttentionGrad", { x, dy, qkvWeight, outputWeight, qkv, context, logSumExp }),
+  );
 });
 
 Deno.test("selfAttention: refuses what does not fit", () => {
