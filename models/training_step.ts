@@ -99,6 +99,7 @@ export class TrainingStep<Name extends string> {
     const eager = () => this.#optimizer.step(() => this.#lossOf(inputs, this.#step), this.#rate);
     if (!this.#canLaunch()) {
       const loss = eager();
+      if (!this.#hasSameTensors()) this.#dropGraph(); // what it reads may be there still, but not be the parameters
       this.#warm = this.#shapes;
       this.#dataIds = this.#parameters.dataIds();
       return loss;
@@ -122,7 +123,11 @@ export class TrainingStep<Name extends string> {
   #canLaunch(): boolean {
     if (this.#warm !== this.#shapes || !canCapture()) return false;
     if (!this.#optimizer.isSettled || this.#parameters.sharesStatistics) return false;
-    // Other tensors may be the host's yet: a captured step cannot bring them to the device.
+    return this.#hasSameTensors(); // others may be the host's yet: a captured step cannot bring them to the device
+  }
+
+  /** Whether the parameters are those of the last step. */
+  #hasSameTensors(): boolean {
     const now = this.#parameters.dataIds();
     return now.every((id, i) => id === this.#dataIds[i]);
   }
