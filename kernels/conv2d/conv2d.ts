@@ -5,7 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
-import { type Own, withIntermediates } from "../matmul/intermediates.ts";
+import { type Own, withIntermediates } from "../runtime/intermediates.ts";
 import { foldWorkgroups, type Output, run } from "../runtime/program.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import { type Conv2dGeometry, type ImageRange, shapesOf } from "./conv2d_geometry.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import type { Own } from "../matmul/intermediates.ts";
+import type { Own } from "../runtime/intermediates.ts";
 import type { Output } from "../runtime/dispatch.ts";
 import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import { sizeOf } from "../runtime/shapes.ts";

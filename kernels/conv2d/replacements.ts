@@ -5,7 +5,7 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { isActivation } from "../matmul/activation.ts";
-import { withIntermediates } from "../matmul/intermediates.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import { emptySums, isRow, zeros } from "../matmul/rows.ts";
 import { backendInternals, reshapeInfo } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, Replacement } from "../runtime/registry.ts";

@@ -6,7 +6,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
-import type { Own } from "./intermediates.ts";
+import type { Own } from "../runtime/intermediates.ts";
 import padSource from "./matmul_pad.wgsl" with { type: "text" };
 
 /** Copies an operand with zeros. */

@@ -10,7 +10,7 @@ import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
 import { gridSlices } from "./grid.ts";
-import { withIntermediates } from "./intermediates.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import pairedSource from "./paired.wgsl" with { type: "text" };
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
 import sumSource from "./matmul_sum.wgsl" with { type: "text" };

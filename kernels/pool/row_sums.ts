@@ -5,7 +5,8 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
-import { foldWorkgroups, release, run } from "../runtime/program.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
+import { foldWorkgroups, run } from "../runtime/program.ts";
 import source from "./row_sums.wgsl" with { type: "text" };
 
 const SUMS = elementShader({ file: "pool/row_sums.wgsl", source });
@@ -41,14 +42,6 @@ function sumOnce(x: TensorInfo, scale: number, { chunkRows, lanes }: RowSumsTile
   return sums;
 }
 
-function sumAndRelease(x: TensorInfo, scale: number, tile: RowSumsTile): TensorInfo {
-  try {
-    return sumOnce(x, scale, tile);
-  } finally {
-    release(x);
-  }
-}
-
 /**
  * x [N, M, C] -> scale times the sums over M: [N, 1, C]. One dispatch up to `chunkRows` rows, else one more for each power
  * of it.
@@ -59,7 +52,7 @@ export function sumRows(x: TensorInfo, scale: number, tile: RowSumsTile): Tensor
   let sums = x;
   for (let last = false; !last;) {
     last = sums.shape[1] <= tile.chunkRows;
-    sums = sumAndRelease(sums, last ? scale : 1, tile);
+    sums = withIntermediates((own) => sumOnce(own(sums), last ? scale : 1, tile));
   }
   return sums;
 }

@@ -121,8 +121,12 @@ function weights(shape: number[], inputs: number): tf.Tensor {
 
 /** x [N, H, W, C] normalised by its own statistics; the running ones come and go. */
 function normalize(layers: Layers, x: tf.Tensor4D, gamma: tf.Tensor1D, beta: tf.Tensor1D): tf.Tensor {
-  const runningMean = tf.variable(tf.zeros<tf.Rank.R1>(gamma.shape), false);
-  const runningVariance = tf.variable(tf.ones<tf.Rank.R1>(gamma.shape), false);
+  const [runningMean, runningVariance] = [tf.zeros, tf.ones].map((fill) => {
+    const values = fill<tf.Rank.R1>(gamma.shape);
+    const variable = tf.variable(values, false);
+    values.dispose(); // or the two would share a buffer, and batch norm copy it
+    return variable;
+  });
   const y = layers.batchNorm(x, { gamma, beta, runningMean, runningVariance }, {
     training: true,
     epsilon: 1e-5,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { release } from "../runtime/program.ts";
+import { release } from "./program.ts";
 
 /** Has a tensor, which it returns, given back at the end. */
 export type Own = (tensor: TensorInfo) => TensorInfo;
