@@ -11,11 +11,12 @@ import {
   type TuneCase,
   tuneCase,
 } from "../kernels/runtime/tuner.ts";
+import type { AdapterRecord } from "../kernels/runtime/device.ts";
 import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
 import { requireWritable, writeTextAtomic } from "./run/files.ts";
 import { parseOps } from "./run/ops_flag.ts";
-import { readChoices } from "./run/choices.ts";
+import { readChoices, refusedChoices } from "./run/choices.ts";
 import { TUNE_CASES } from "./tune/cases.ts";
 
 const OPS = [...new Set(TUNE_CASES.map(({ op }) => op))];
@@ -61,6 +62,15 @@ function select(ops: string | undefined, filter: string | undefined): TuneCase[]
 
 const nameOf = ({ op, shape_class }: Pick<Choice, "op" | "shape_class">) => `${op} ${shape_class}`;
 
+/** @throws {UserError} if they are of another adapter, or none */
+function choicesOf(path: string, content: unknown, adapter: AdapterRecord): readonly Choice[] {
+  try {
+    return requireChoices(content, adapter).choices;
+  } catch (error) {
+    throw refusedChoices(path, error, `delete ${path} or give another --cache`);
+  }
+}
+
 await runTask(command, Deno.args, async ({ ops, filter, large, cache, dryRun }, context) => {
   const selected = select(ops, filter);
   context.log(JSON.stringify({ ops: ops ?? null, filter: filter ?? null, large, cache }));
@@ -70,7 +80,7 @@ await runTask(command, Deno.args, async ({ ops, filter, large, cache, dryRun }, 
   const cases = selected.filter((item) => !item.large || large || !adapter.software);
   if (cases.length === 0) throw new UserError("Cannot run tune: all these classes are --large ones");
   const known = await readChoices(cache);
-  const before = known === undefined ? [] : requireChoices(known, adapter).choices;
+  const before = known === undefined ? [] : choicesOf(cache, known, adapter);
   const kept = new Map(before.map((choice) => [nameOf(choice), choice]));
   let improved = 0;
   for (const item of cases) {

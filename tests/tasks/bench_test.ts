@@ -78,22 +78,39 @@ Deno.test("tune keeps its choices, and bench uses them", async () => {
       cache,
       JSON.stringify({ adapter: { description: "another" }, deno: "1", choices }),
     );
+    const other = `Cannot use ${cache}: tuned variants of another under Deno 1`;
+    const tune = ["tune", ...conv, "pixels64 taps1 stride1 C512 K128", "--cache"] as const;
+    await assertRefused(other, ...tune, cache);
+    await assertRefused(`; delete ${cache} or give another --cache`, ...tune, cache);
     await assertRefused(
-      "Cannot use tuned variants of another under Deno 1",
+      other,
       "bench",
       ...conv,
       "conv5 reduce",
       "--variants",
       cache,
     );
-    await Deno.writeTextFile(cache, "{");
+    await Deno.writeTextFile(cache, "[]");
+    await assertRefused(`Cannot use ${cache}: tuned variants: expected`, ...tune, cache);
     await assertRefused(
-      `Cannot read ${cache}`,
-      "tune",
-      ...conv,
-      "pixels64 taps1 stride1 C512 K128",
-      "--cache",
+      `Cannot use ${cache}: tuned variants: expected`,
+      "profile",
+      "--kernel",
+      "gelu",
+      "--shape",
+      "8,8",
+      "--variants",
       cache,
+    );
+    await Deno.writeTextFile(cache, "{");
+    await assertRefused(`Cannot read ${cache}`, ...tune, cache);
+    await assertRefused(
+      `Cannot read ${folder}: Is a directory`,
+      "bench",
+      ...conv,
+      "conv5 reduce",
+      "--variants",
+      folder,
     );
     await assertRefused(
       "there is no such file; run deno task tune",
