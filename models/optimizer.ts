@@ -93,6 +93,11 @@ export class Sgd {
     return this.#kernel.norm;
   }
 
+  /** The velocities in the parameters' order, copies that the caller disposes. */
+  velocities(): tf.Tensor[] {
+    return this.#trained.map((_, i) => this.#kernel.velocity(i));
+  }
+
   /** The velocities by parameter name, in file layout. */
   async toHost(): Promise<Map<string, HostTensor>> {
     const velocities = this.#trained.map(({ name }, i) => ({ name, tensor: this.#kernel.velocity(i) }));
