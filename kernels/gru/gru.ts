@@ -8,9 +8,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { backendInternals, release } from "../runtime/program.ts";
+import { release, submit } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
-import { mostOperandBytes } from "../runtime/textures.ts";
 import {
   type DirectionWeights,
   gruLayerBackwardInput,
@@ -18,6 +17,7 @@ import {
   gruLayerBackwardWeights,
   gruLayerForward,
 } from "./gru_layer.ts";
+import { cut, GRU_PARTS_KERNELS, join, partSizes } from "./gru_parts.ts";
 import { checkGru } from "./gru_shapes.ts";
 import type { GruGeometry } from "./gru_tiles.ts";
 
@@ -39,7 +39,10 @@ export interface GruDirectionWeights {
 export interface GruOptions {
   /** [layers * directions, B, G], layer 0 forwards, layer 0 backwards, layer 1 ...; zeros by default */
   readonly initialState?: tf.Tensor3D;
-  /** most clips whose tensors are on the device at a time; by default what the adapter can bind */
+  /**
+   * most clips that are computed at a time; by default what the adapter can bind. It bounds what is on the device besides
+   * x and the results; not where gradients are taken, which need what every part has saved
+   */
   readonly clipsAtOnce?: number;
 }
 
@@ -133,6 +136,7 @@ export const GRU_KERNELS: readonly NewKernel[] = [
       return gruLayerBackwardInput(dProjected, inputWeight, sizes);
     },
   },
+  ...GRU_PARTS_KERNELS,
 ];
 
 /** [.., n] -> [.., m], filled up with zeros */
@@ -169,19 +173,6 @@ function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: n
   };
 }
 
-/** Clips whose largest tensor is still an operand that the adapter takes. */
-function bindableClips(x: tf.Tensor3D, hidden: number, directions: number): number {
-  const limit = mostOperandBytes(backendInternals().device);
-  const [, frames, depth] = x.shape;
-  const bytes = 4 * frames * Math.max(depth, 4 * hidden * directions);
-  if (bytes > limit) {
-    throw new RangeError(
-      `Cannot run gru: a clip of ${frames} frames takes ${bytes} bytes; expected at most the ${limit} bytes of an operand on this adapter`,
-    );
-  }
-  return Math.floor(limit / bytes);
-}
-
 /** y [B, T, directions * G] of every layer, for clips that fit at once and G a multiple of 4 */
 function runLayers(
   x: tf.Tensor3D,
@@ -196,37 +187,52 @@ function runLayers(
   });
 }
 
-/** y [B, T, directions, G] of every layer */
-function allLayers(
+/** The states after the frames that each direction reads last: y [B, T, directions, G] of every layer -> [.., B, G] */
+function finalStates(layers: readonly tf.Tensor4D[], hidden: number): tf.Tensor3D {
+  const [clips, frames, directions] = layers[0].shape;
+  const last = (y: tf.Tensor4D, d: number) =>
+    y.slice([0, d === 0 ? frames - 1 : 0, d, 0], [-1, 1, 1, hidden]).reshape([clips, hidden]);
+  return tf.stack(
+    layers.flatMap((y) => Array.from({ length: directions }, (_, d) => last(y, d))),
+  ) as tf.Tensor3D;
+}
+
+/** y [B, T, directions * G] of the last layer, and if they are wanted the final states [layers * directions, B, G] */
+function runParts(
   x: tf.Tensor3D,
   weights: readonly (readonly GruDirectionWeights[])[],
   { initialState, clipsAtOnce = Infinity }: GruOptions,
-): tf.Tensor4D[] {
+  wantsFinal: boolean,
+): tf.Tensor3D[] {
   checkGru(x, weights, initialState, clipsAtOnce);
-  const [clips, frames] = x.shape;
+  const frames = x.shape[1];
   const directions = weights[0].length;
   const hidden = weights[0][0].hiddenWeight.shape[0];
   const padded = 4 * Math.ceil(hidden / 4);
+  const sizes = partSizes(geometryOf(x, padded, directions), clipsAtOnce);
   const filled = weights.map((layer, l) => layer.map((w) => padWeights(w, padded, l === 0 ? 0 : directions)));
-  const state = initialState && padLast(initialState, padded) as tf.Tensor3D;
-  const most = Math.min(clipsAtOnce, bindableClips(x, padded, directions));
-  const parts: tf.Tensor3D[][] = [];
-  for (let first = 0; first < clips; first += most) {
-    const count = Math.min(most, clips - first);
-    const whole = count === clips;
-    parts.push(
-      runLayers(
-        whole ? x : x.slice(first, count),
-        filled,
-        whole ? state : state?.slice([0, first], [-1, count]),
-      ),
-    );
-  }
-  return weights.map((_, l) => {
-    const y = parts.length === 1 ? parts[0][l] : tf.concat(parts.map((part) => part[l]), 0);
-    const grouped = y.reshape<tf.Tensor4D>([clips, frames, directions, padded]);
-    return padded === hidden ? grouped : grouped.slice([0, 0, 0, 0], [-1, -1, -1, hidden]);
+  const clips = cut(x, 0, sizes);
+  const states = initialState && cut(initialState, 1, sizes);
+  const parts = clips.map((part, i) => {
+    const results = tf.tidy(() => {
+      const state = states && padLast(states[i], padded) as tf.Tensor3D;
+      const layers = runLayers(part, filled, state).map((y) =>
+        y.reshape<tf.Tensor4D>([sizes[i], frames, directions, padded])
+      );
+      const last = layers.at(-1)!;
+      const y = padded === hidden ? last : last.slice([0, 0, 0, 0], [-1, -1, -1, hidden]);
+      return [
+        y.reshape<tf.Tensor3D>([sizes[i], frames, directions * hidden]),
+        ...(wantsFinal ? [finalStates(layers, hidden)] : []),
+      ];
+    });
+    if (sizes.length > 1) {
+      part.dispose();
+      submit(); // only then the next part may have this one's buffers
+    }
+    return results;
   });
+  return parts[0].map((_, n) => join(parts.map((part) => part[n]), n)); // clips are axis 0 of y, axis 1 of the states
 }
 
 /**
@@ -238,7 +244,8 @@ function allLayers(
  * @param weights `weights[layer][direction]`; direction 1, where it is there, runs backwards in time; a layer reads the
  * states of all directions of the layer below
  * @returns the states of the last layer, [B, T, directions * G], forwards first
- * @throws {RangeError} for shapes that do not fit, empty ones, and a single clip too long for the adapter's bindings
+ * @throws {RangeError} for shapes that do not fit, empty ones, a single clip too long for the adapter's bindings, and
+ * tensors beyond its largest buffer; what its bindings cannot take whole is computed in parts of clips
  * @throws {TypeError} for other types than float32
  */
 export function gru(
@@ -246,10 +253,7 @@ export function gru(
   weights: readonly (readonly GruDirectionWeights[])[],
   options: GruOptions = {},
 ): tf.Tensor3D {
-  return tf.tidy(() => {
-    const y = allLayers(x, weights, options).at(-1)!;
-    return y.reshape([y.shape[0], y.shape[1], -1]); // [B, T, directions * G]
-  });
+  return tf.tidy(() => runParts(x, weights, options, false)[0]);
 }
 
 /**
@@ -264,15 +268,7 @@ export function gruWithFinalState(
   options: GruOptions = {},
 ): { y: tf.Tensor3D; finalState: tf.Tensor3D } {
   return tf.tidy(() => {
-    const layers = allLayers(x, weights, options);
-    const [clips, frames, directions, hidden] = layers[0].shape;
-    const finals = layers.flatMap((y) =>
-      Array.from(
-        { length: directions },
-        (_, d) => y.slice([0, d === 0 ? frames - 1 : 0, d, 0], [-1, 1, 1, -1]).reshape([clips, hidden]),
-      )
-    );
-    const y = layers.at(-1)!.reshape<tf.Tensor3D>([clips, frames, directions * hidden]);
-    return { y, finalState: tf.stack(finals) as tf.Tensor3D };
+    const [y, finalState] = runParts(x, weights, options, true);
+    return { y, finalState };
   });
 }

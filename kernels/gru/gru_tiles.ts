@@ -4,7 +4,7 @@
  * @module
  */
 import type { AdapterTraits } from "../runtime/device.ts";
-import { currentTraits } from "../runtime/program.ts";
+import { backendInternals, currentTraits } from "../runtime/program.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 
@@ -214,4 +214,23 @@ export function divideSteps(tile: GruTile, { clips, hidden, directions }: GruGeo
     workgroups: [...grid, directions] as [number, number, number],
     stepsEach: tile.fused ? Math.max(1, Math.floor(MAX_ROUNDS / roundsOf(tile, units))) : 1,
   };
+}
+
+/**
+ * Clips, at most all of them, whose steps' grids the adapter takes: a tile's clips are a workgroup's.
+ *
+ * @param most workgroups in a dimension
+ */
+export function dispatchableClips(
+  geometry: GruGeometry,
+  most: number = backendInternals().device.limits.maxComputeWorkgroupsPerDimension,
+): number {
+  let { clips } = geometry;
+  while (clips > most) {
+    const passes: GruPass[] = ["forward", "backward"];
+    const tile = Math.min(...passes.map((pass) => chooseGruTile(pass, { ...geometry, clips }).clips));
+    if (Math.ceil(clips / tile) <= most) return clips;
+    clips = most * tile; // for which another tile may be chosen
+  }
+  return clips;
 }
