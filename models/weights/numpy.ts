@@ -9,7 +9,7 @@ import { PickleBytes, type PickleGlobal } from "./pickle_values.ts";
 import { type ByteSource, Cursor, refuse } from "./source.ts";
 import { collectTensors } from "./state_dict.ts";
 import { contiguousStrides, readStrided } from "./strided.ts";
-import { type Dtype, elementBytes, elementCount, isShape, type StoredTensor } from "./tensor.ts";
+import { areSizes, type Dtype, elementBytes, elementCount, isShape, type StoredTensor } from "./tensor.ts";
 import { ZipArchive, type ZipEntry } from "./zip.ts";
 
 const DTYPES: Readonly<Record<string, Dtype>> = {
@@ -35,14 +35,14 @@ interface ArrayLayout {
   readonly dtype: Dtype;
   readonly isBigEndian: boolean;
   readonly shape: number[];
-  readonly order: "C" | "F";
+  /** in elements */
+  readonly strides: readonly number[];
 }
 
 function arrayTensor(
-  { dtype, isBigEndian, shape, order }: ArrayLayout,
+  { dtype, isBigEndian, shape, strides }: ArrayLayout,
   read: (offset: number, length: number) => Uint8Array<ArrayBuffer>,
 ): StoredTensor {
-  const strides = contiguousStrides(shape, order);
   const readOrdered = (offset: number, length: number) => {
     const bytes = read(offset, length);
     return isBigEndian ? swapBytes(bytes, elementBytes(dtype)) : bytes;
@@ -109,9 +109,27 @@ function npyTensor(archive: ZipArchive, entry: ZipEntry): StoredTensor {
     fail(`has shape [${shape.join(", ")}], which wants ${wanted} bytes, but has ${entry.size - end}`);
   }
   return arrayTensor(
-    { ...type, shape, order },
+    { ...type, shape, strides: contiguousStrides(shape, order) },
     (offset, length) => archive.read(entry).subarray(end + offset, end + offset + length),
   );
+}
+
+/** Shape and strides of values in an order; copies, since the pickle may go on changing its lists. */
+function orderedView(
+  shape: readonly number[],
+  order: unknown,
+  axes: unknown,
+  fail: Fail,
+): Pick<ArrayLayout, "shape" | "strides"> {
+  if (order === "C" || order === "F") return { shape: [...shape], strides: contiguousStrides(shape, order) };
+  // numpy 2.3 and later: the values as they lay in memory, and where each axis of the array is among theirs.
+  const isPermutation = areSizes(axes) && axes.length === shape.length &&
+    [...axes].sort((a, b) => a - b).every((axis, i) => axis === i);
+  if (order !== "K" || !isPermutation) {
+    return fail("has an array in an unknown order; expected C, F, or K with a permutation of its axes");
+  }
+  const strides = contiguousStrides(shape);
+  return { shape: axes.map((axis) => shape[axis]), strides: axes.map((axis) => strides[axis]) };
 }
 
 /** An array of a pickle, while it is being put together and after. */
@@ -134,8 +152,8 @@ class NumpyArray {
     this.set(shape, dtype, isFortran === true || isFortran === 1 ? "F" : "C", data);
   }
 
-  /** Gives the array its values. */
-  set(shape: unknown, dtype: unknown, order: "C" | "F", data: unknown): void {
+  /** Gives the array its values; `axes` belong to order K. */
+  set(shape: unknown, dtype: unknown, order: unknown, data: unknown, axes?: unknown): void {
     if (!isShape(shape) || !(dtype instanceof NumpyDtype)) {
       return this.#fail("has an array without a shape or dtype");
     }
@@ -151,7 +169,7 @@ class NumpyArray {
         `has an array of shape [${shape.join(", ")}], which wants ${wanted} bytes, with ${length}`,
       );
     }
-    this.#layout = { ...type, shape: [...shape], order }; // a copy: the pickle may go on changing its list
+    this.#layout = { ...type, ...orderedView(shape, order, axes, this.#fail) };
     this.#data = data;
   }
 
@@ -237,9 +255,9 @@ export function numpyGlobals(fail: Fail): Map<string, PickleGlobal> {
       scalar.set([], dtype, "C", data);
       return scalar;
     });
-    add(`${core}.numeric._frombuffer`, (data, dtype, shape, order) => {
+    add(`${core}.numeric._frombuffer`, (data, dtype, shape, order, axes) => {
       const array = new NumpyArray(fail);
-      array.set(shape, dtype, order === "F" ? "F" : "C", data);
+      array.set(shape, dtype, order, data, axes);
       return array;
     });
   }

@@ -134,3 +134,31 @@ export function numpyPickle(
     "tbs.",
   );
 }
+
+/** A dict with an array `a` of 32-bit floats 0, 1, ... as numpy's protocol 5 writes it: values, shape, order, axes. */
+export function numpyBuffer(shape: number[], order: string, axes?: number[]): Uint8Array {
+  const values = Uint8Array.from(
+    new Uint8Array(
+      Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (_, i) => i).buffer,
+    ),
+  );
+  const tuple = (sizes: number[]) => bytes("(", ...sizes.map((size) => bytes("J", little(size, 4))), "t");
+  return bytes(
+    [0x80, 5],
+    "}",
+    name("a"),
+    "cnumpy._core.numeric\n_frombuffer\n(",
+    [0x96],
+    little(values.length, 8),
+    values,
+    "cnumpy\ndtype\n",
+    name("f4"),
+    "\x89\x88\x87R(K\x03",
+    name("<"),
+    "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
+    tuple(shape),
+    name(order),
+    axes === undefined ? "" : tuple(axes),
+    "tRs.",
+  );
+}

@@ -5,7 +5,7 @@ import { openWeights } from "../../../models/weights/open.ts";
 import { readBytes } from "../../../models/weights/source.ts";
 import { Cursor, MemorySource } from "../../../models/weights/source.ts";
 import { toFloat32, toNumbers } from "../../../models/weights/tensor.ts";
-import { numpyPickle } from "./_craft.ts";
+import { numpyBuffer, numpyPickle } from "./_craft.ts";
 import { EXPECTED, type ExpectedTensor, goldenBytes, goldenPath } from "../../golden/weights.ts";
 
 const DTYPES: Readonly<Record<string, string>> = {
@@ -147,5 +147,28 @@ Deno.test("arrays whose bytes are written as text, short and long: Python 2's qu
       using file = await openWeights(new MemorySource(numpyPickle("u1", [count], text), "x.pkl"));
       assertEquals(file.tensors.get("a")!.read().data, values);
     }
+  }
+});
+
+Deno.test("arrays that were neither rows nor columns in memory: numpy 2's order K and its axes", async () => {
+  const read = async (content: Uint8Array) => {
+    using file = await openWeights(new MemorySource(content, "x.pkl"));
+    const { shape, data } = file.tensors.get("a")!.read();
+    return [shape, [...data as Float32Array]];
+  };
+  // np.arange(8).reshape(2, 2, 2).transpose(1, 0, 2)
+  assertEquals(await read(numpyBuffer([2, 2, 2], "K", [1, 0, 2])), [[2, 2, 2], [0, 1, 4, 5, 2, 3, 6, 7]]);
+  // np.arange(6).reshape(1, 2, 3).transpose(2, 0, 1): not its own inverse
+  assertEquals(await read(numpyBuffer([1, 2, 3], "K", [2, 0, 1])), [[3, 1, 2], [0, 3, 1, 4, 2, 5]]);
+  assertEquals(await read(numpyBuffer([2, 3], "C", [1, 0])), [[2, 3], [0, 1, 2, 3, 4, 5]]);
+  assertEquals(await read(numpyBuffer([2, 3], "F")), [[2, 3], [0, 2, 4, 1, 3, 5]]);
+  for (
+    const [order, axes] of [["K"], ["A"], ["K", [0, 0]], ["K", [0]], ["K", [1, 2]]] as [string, number[]?][]
+  ) {
+    await assertRejects(
+      () => read(numpyBuffer([2, 3], order, axes)),
+      Error,
+      "Cannot read x.pkl: its pickle has an array in an unknown order",
+    );
   }
 });
