@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { writeWhole } from "../whole_file.ts";
 import type { Annotations } from "./annotations.ts";
 import type { CropList } from "./crops.ts";
 
@@ -112,12 +113,8 @@ function layOut(
   return { header: { images, end: layout.end, annotations: files, crops: folders }, arrays: layout.arrays };
 }
 
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-}
-
 /**
- * Writes an index: to a temporary file beside it, flushed and renamed, so that it is there whole or not at all.
+ * Writes an index, whole or not at all.
  *
  * @throws {Error} if it cannot be written
  */
@@ -130,21 +127,16 @@ export async function writeIndex(path: string, content: IndexContent): Promise<v
   view.setUint32(8, VERSION, true);
   view.setUint32(12, json.length, true);
   head.set(json, PREFIX);
-  const temporary = `${path}.tmp`;
   try {
-    {
-      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-      await writeAll(file, head);
+    await writeWhole(path, async (put) => {
+      await put(head);
       for (const array of arrays) {
         const padded = new Uint8Array(align(array.byteLength));
         padded.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-        await writeAll(file, padded);
+        await put(padded);
       }
-      await file.sync();
-    }
-    await Deno.rename(temporary, path);
+    });
   } catch (error) {
-    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
     throw new Error(`Cannot write the index ${path}: ${(error as Error).message}`, { cause: error });
   }
 }

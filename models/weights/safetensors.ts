@@ -5,6 +5,7 @@
  * @module
  */
 
+import { writeWhole } from "../../data/whole_file.ts";
 import type { WeightsContent } from "./file.ts";
 import { type ByteSource, FileSource, MemorySource, readBytes } from "./source.ts";
 import {
@@ -169,8 +170,7 @@ function decodeTensor(
 }
 
 /**
- * Writes a file whole or not at all: to a temporary name, flushed to the disk, renamed. Stored tensors are read one at
- * a time.
+ * Writes a file whole or not at all ({@link writeWhole}). Stored tensors are read one at a time.
  *
  * @throws {Deno.errors} whatever the file system reports; a file that was there before stays as it was
  */
@@ -179,22 +179,10 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorLike>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
-  const temporary = `${path}.tmp`;
-  try {
-    {
-      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-      const write = async (bytes: Uint8Array) => {
-        for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-      };
-      await write(encodeHeader(tensors, metadata));
-      for (const tensor of tensors.values()) await write(bytesOf(hostTensor(tensor)));
-      await file.sync();
-    }
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
-    throw error;
-  }
+  await writeWhole(path, async (put) => {
+    await put(encodeHeader(tensors, metadata));
+    for (const tensor of tensors.values()) await put(bytesOf(hostTensor(tensor)));
+  });
 }
 
 /**

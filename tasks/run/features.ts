@@ -10,6 +10,7 @@ import { reasonOf } from "../../data/aff_wild2/files.ts";
 import { type Dataset, imagePath } from "../../data/aff_wild2/types.ts";
 import type { BadImages } from "../../data/bad_images.ts";
 import { ImageError } from "../../data/images.ts";
+import { temporaryName } from "../../data/whole_file.ts";
 import { isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import type { ResNet50 } from "../../models/resnet50.ts";
 import { writeTextAtomic } from "./files.ts";
@@ -184,7 +185,7 @@ async function writeFeatures(
   path: string,
   options: FrameOptions,
 ): Promise<ReadonlyMap<number, string>> {
-  const temporary = `${path}.tmp`;
+  const temporary = temporaryName(path);
   const file = new FileStore(temporary, backbone.featureWidth, true);
   using _held = backbone.holdWeights();
   const compute = (images: Parameters<ResNet50["features"]>[0]) =>

@@ -4,26 +4,18 @@
  * @module
  */
 import { basename, dirname, join, resolve } from "node:path";
+import { writeWhole } from "../../data/whole_file.ts";
 import { UserError } from "./cli.ts";
 
 /**
- * Writes bytes to a temporary file, flushes it and renames it; what was there before stays until then.
+ * Writes bytes; what was there before stays until all of them are on the disk.
  *
  * @throws {UserError} if that fails: what was there before is kept, and nothing lies beside it
  */
 export async function writeBytesAtomic(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.tmp`;
   try {
-    const file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    try {
-      for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-      await file.sync();
-    } finally {
-      file.close();
-    }
-    await Deno.rename(temporary, path);
+    await writeWhole(path, (put) => put(bytes));
   } catch (error) {
-    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
     throw new UserError(
       `Cannot write ${path}: ${(error as Error).message}; what was there before, if anything, is kept`,
     );

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { openWeights } from "../../../models/weights/open.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
@@ -60,6 +61,31 @@ Deno.test("hostile files are refused with the reason", () => {
   for (const [name, bytes, reason] of cases) {
     const error = assertThrows(() => decodeSafetensors(bytes, "f.safetensors"), Error, reason, name);
     assertEquals(error.message.startsWith("Cannot read f.safetensors: "), true, name);
+  }
+});
+
+Deno.test("a file is written over its own source, beside a .tmp of its name, and by two writers at once", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [path, other] = [`${folder}/x.safetensors`, `${folder}/x.safetensors.tmp`];
+    const filled = (value: number) =>
+      new Map([[
+        "x",
+        { dtype: "F32", shape: [1 << 16], data: new Float32Array(1 << 16).fill(value) } as HostTensor,
+      ]]);
+    await writeSafetensors(other, filled(1));
+    {
+      using source = await openWeights(other);
+      await writeSafetensors(path, source.tensors);
+    }
+    assertEquals((await readSafetensors(path)).tensors, filled(1));
+    assertEquals((await readSafetensors(other)).tensors, filled(1));
+    await Promise.all([2, 3].map((value) => writeSafetensors(path, filled(value))));
+    const { data } = (await readSafetensors(path)).tensors.get("x")!;
+    assertEquals(data, filled(Number(data[0])).get("x")!.data);
+    assertEquals([...Deno.readDirSync(folder)].length, 2);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
