@@ -13,9 +13,9 @@ import { constant, kaimingFanIn, type Parameters } from "./parameters.ts";
 /** Convolutions of each stage. */
 export const VGG16_CONVOLUTIONS: readonly number[] = [2, 2, 3, 3, 3];
 /** Channels of each stage, as multiples of the first's. */
-const CHANNELS = [1, 2, 4, 8, 8];
+export const VGG16_CHANNELS = [1, 2, 4, 8, 8];
 /** Units of a hidden layer per channel of the first stage: 4096 at width 64. */
-const HIDDEN_PER_WIDTH = 64;
+export const VGG16_HIDDEN_PER_WIDTH = 64;
 /**
  * Fan-in here and in the convolutions, for want of batch norm: with fan-out there and PyTorch's linear layers here the
  * first logits of different images differ by .002 instead of .08 (deviation, width 16), and ten epochs taught no action
@@ -45,8 +45,8 @@ export class Vgg16 {
       parameters.add(`${name}.bias`, "vector", [outputs], constant(0));
       inputs = outputs;
     }
-    const side = CHANNELS.reduce((length) => Math.floor(length / 2), size);
-    const hidden = HIDDEN_PER_WIDTH * width;
+    const side = VGG16_CHANNELS.reduce((length) => Math.floor(length / 2), size);
+    const hidden = VGG16_HIDDEN_PER_WIDTH * width;
     this.#hidden = [
       new Linear(parameters, layers, "fc6", side * side * inputs, hidden, HIDDEN_INITIALIZERS),
       new Linear(parameters, layers, "fc7", hidden, hidden, HIDDEN_INITIALIZERS),
@@ -74,6 +74,9 @@ export class Vgg16 {
 
 function convolutions(width: number): { name: string; outputs: number }[] {
   return VGG16_CONVOLUTIONS.flatMap((count, s) =>
-    Array.from({ length: count }, (_, c) => ({ name: `conv${s + 1}_${c + 1}`, outputs: CHANNELS[s] * width }))
+    Array.from(
+      { length: count },
+      (_, c) => ({ name: `conv${s + 1}_${c + 1}`, outputs: VGG16_CHANNELS[s] * width }),
+    )
   );
 }

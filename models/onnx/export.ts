@@ -8,6 +8,7 @@ import type { Target } from "../../data/aff_wild2/types.ts";
 import { isBackboneParameter } from "../networks.ts";
 import { OnnxGraph } from "./graph.ts";
 import { NetworkBuilder, type TrainedNetwork } from "./layers.ts";
+import { requireItsTensors } from "./shapes.ts";
 
 /** A member of an ensemble. */
 export interface EnsembleMember extends TrainedNetwork {
@@ -21,9 +22,11 @@ const METADATA = { input: "RGB, 0 to 255, channels first; the model normalises" 
  * One network: `images` [batch, 3, S, S] -> `logits` [batch, classes] for the CNN; `images` [batch, frames, 3, S, S] ->
  * `logits` [batch, frames, classes] for the temporal networks. Batch and frames are free.
  *
+ * @throws {Error} if the weights are not the network's
  * @returns the model's bytes
  */
 export function exportNetwork(network: TrainedNetwork, labelSet: Target): Uint8Array {
+  requireItsTensors(network);
   const { size, classes, network: name } = network.architecture;
   const graph = new OnnxGraph();
   const builder = new NetworkBuilder(graph, network, "");

@@ -4,7 +4,7 @@
  * @module
  */
 import onnxProto from "onnx-proto";
-import { bytesOf, type HostTensor } from "../weights/tensor.ts";
+import { bytesOf, type HostTensor, toFloat32 } from "../weights/tensor.ts";
 
 const { onnx } = onnxProto;
 
@@ -70,9 +70,9 @@ export class OnnxGraph {
     return this.#constant(name, FLOAT, shape, bytes);
   }
 
-  /** Adds a tensor of 32-bit floats. */
-  tensor(name: string, { shape, data }: HostTensor): string {
-    return this.floats(name, shape, data as Float32Array);
+  /** Adds a tensor as 32-bit floats. */
+  tensor(name: string, tensor: HostTensor): string {
+    return this.floats(name, tensor.shape, toFloat32(tensor));
   }
 
   /** Adds whole numbers: shapes, axes, indices; a scalar if `shape` is []. */
@@ -88,8 +88,11 @@ export class OnnxGraph {
   }
 
   #constant(name: string, dataType: number, shape: readonly number[], rawData: Uint8Array): string {
-    if (!this.#initializers.has(name)) {
+    const known = this.#initializers.get(name);
+    if (known === undefined) {
       this.#initializers.set(name, onnx.TensorProto.create({ name, dataType, dims: [...shape], rawData }));
+    } else if (known.dims?.join() !== shape.join() || !isEqual(known.rawData!, rawData)) {
+      throw new Error(`Cannot add constant ${name} to the ONNX graph: the name is taken by another`);
     }
     return name;
   }
@@ -115,6 +118,10 @@ export class OnnxGraph {
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     }).finish();
   }
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function valueInfo(name: string, shape: readonly Dimension[]) {

@@ -8,7 +8,7 @@ import type { RnnSizes } from "../cnn_rnn.ts";
 import type { TransformerSizes } from "../cnn_transformer.ts";
 import type { Architecture } from "../networks.ts";
 import { VGG16_CONVOLUTIONS } from "../vgg16.ts";
-import type { HostTensor } from "../weights/tensor.ts";
+import { type HostTensor, toFloat32 } from "../weights/tensor.ts";
 import type { Attribute, OnnxGraph } from "./graph.ts";
 
 /** A trained network: what a checkpoint holds. */
@@ -260,9 +260,9 @@ export class NetworkBuilder {
 }
 
 /** Rows r, z, n of [3G, ..] -> z, r, n. */
-function reorderGates({ data, shape }: HostTensor, hidden: number): Float32Array {
-  const values = data as Float32Array;
-  const gate = values.length / shape[0] * hidden;
+function reorderGates(tensor: HostTensor, hidden: number): Float32Array {
+  const values = toFloat32(tensor);
+  const gate = values.length / tensor.shape[0] * hidden;
   const reordered = new Float32Array(values);
   reordered.set(values.subarray(gate, 2 * gate), 0);
   reordered.set(values.subarray(0, gate), gate);

@@ -20,6 +20,8 @@ import {
 } from "../../models/networks.ts";
 import { exportEnsemble, exportNetwork } from "../../models/onnx/export.ts";
 import type { TrainedNetwork } from "../../models/onnx/layers.ts";
+import { tensorShapes } from "../../models/onnx/shapes.ts";
+import { type HostTensor, toFloat32 } from "../../models/weights/tensor.ts";
 import { type OnnxTensor, runOnnx } from "../_onnx_runtime.ts";
 
 await initializeDevice();
@@ -166,6 +168,34 @@ for (const { name, architecture, convention, shapes } of CASES) {
       assertClose(data, await ourLogits(network, convention, pixels, shape), `${name} ${shape}`);
     }
     network.dispose();
+  });
+}
+
+for (const { name, architecture, convention } of CASES) {
+  Deno.test(`16-bit weights are exported as the 32-bit ones of their values, others are refused: ${name}`, async () => {
+    const network = randomNetwork(architecture, 5);
+    const { weights, ...rest } = await trained(network, convention);
+    network.dispose();
+    assertEquals(tensorShapes(architecture), new Map([...weights].map(([key, { shape }]) => [key, shape])));
+    const half = new Map([...weights].map(([key, { shape, data }]): [string, HostTensor] => {
+      return [key, { dtype: "F16", shape, data: Float16Array.from(data as Float32Array) }];
+    }));
+    const wide = new Map([...half].map(([key, tensor]): [string, HostTensor] => {
+      return [key, { dtype: "F32", shape: tensor.shape, data: toFloat32(tensor) }];
+    }));
+    const [bytes, exported] = [half, wide].map((weights) =>
+      exportNetwork({ ...rest, weights }, "expression")
+    );
+    assert(bytes.every((byte, i) => byte === exported[i]) && bytes.length === exported.length);
+    const bias = [...weights.keys()].find((key) => key.endsWith("classifier.bias"))!;
+    const misshapen = new Map(weights)
+      .set(bias, { dtype: "F32", shape: [1, CLASSES], data: new Float32Array(CLASSES) })
+      .set("more", { dtype: "F32", shape: [1], data: new Float32Array(1) });
+    assertThrows(
+      () => exportNetwork({ ...rest, weights: misshapen }, "expression"),
+      Error,
+      `${bias} is [1, 7] instead of [7]; more is unused`,
+    );
   });
 }
 
