@@ -7,7 +7,7 @@ import type { NetworkName } from "../models/networks.ts";
 import { exportEnsemble, exportNetwork } from "../models/onnx/export.ts";
 import { type Checkpoint, loadCheckpoint } from "./run/checkpoint.ts";
 import { defineCommand, runTask, UserError } from "./run/cli.ts";
-import { requireWritable, writeBytesAtomic } from "./run/files.ts";
+import { isSameFile, requireWritable, writeBytesAtomic } from "./run/files.ts";
 
 const command = defineCommand({
   task: "export",
@@ -26,8 +26,15 @@ const command = defineCommand({
   ],
 });
 
+/** Refuses to write over what is read. */
+async function requireOther(onnx: string, input: string): Promise<void> {
+  if (await isSameFile(onnx, input)) {
+    throw new UserError(`Cannot export to ${onnx}: ${input} is read from there; expected another --onnx`);
+  }
+}
+
 /** Reads what `deno task ensemble` wrote. */
-async function readEnsemble(path: string): Promise<(Checkpoint & { weight: number })[]> {
+async function readEnsemble(path: string, onnx: string): Promise<(Checkpoint & { weight: number })[]> {
   const fail = (reason: string): never => {
     throw new UserError(`Cannot export ${path}: ${reason}; expected the ensemble.json of \`ensemble\``);
   };
@@ -43,8 +50,14 @@ async function readEnsemble(path: string): Promise<(Checkpoint & { weight: numbe
   }
   const members: (Checkpoint & { weight: number })[] = [];
   for (const file of checkpoints) {
+    await requireOther(onnx, String(file));
     const checkpoint = await loadCheckpoint(String(file));
-    const weight = weights[checkpoint.architecture.network] ?? 0;
+    const { network } = checkpoint.architecture;
+    if (checkpoint.labelSet !== "expression") fail(`${file} in it is of ${checkpoint.labelSet}`);
+    if (members.some(({ architecture }) => architecture.network === network)) {
+      fail(`two checkpoints in it are of the ${network}`);
+    }
+    const weight = weights[network] ?? 0;
     if (typeof weight !== "number" || !(weight >= 0)) {
       return fail(`a weight in it is ${JSON.stringify(weight)}`);
     }
@@ -58,11 +71,12 @@ await runTask(command, Deno.args, async (options, context) => {
   const { onnx, dryRun, arguments: [weights] } = options;
   context.log(JSON.stringify({ weights, onnx }));
   if (dryRun) return { dryRun: true };
+  await requireOther(onnx, weights);
   await requireWritable(onnx);
   let bytes: Uint8Array;
   let networks: Record<string, number>;
   if (weights.endsWith(".json")) {
-    const members = await readEnsemble(weights);
+    const members = await readEnsemble(weights, onnx);
     bytes = exportEnsemble(members);
     networks = Object.fromEntries(members.map(({ architecture, weight }) => [architecture.network, weight]));
   } else {

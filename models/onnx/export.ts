@@ -47,11 +47,20 @@ export function exportNetwork(network: TrainedNetwork, labelSet: Target): Uint8A
  * The ensemble on the middle frame of a window: `images` [batch, frames, 3, S, S], an odd number of frames ->
  * `probabilities` [batch, classes], the weighted sum of the networks' softmax. Networks with the same backbone share it.
  *
- * @throws {Error} if the networks differ in size or classes
+ * @throws {Error} if no weight is above 0, two networks are of one kind, one is the baseline, they differ in size or
+ * classes, or the weights are not the network's
  * @returns the model's bytes
  */
 export function exportEnsemble(members: readonly EnsembleMember[]): Uint8Array {
   const used = members.filter(({ weight }) => weight > 0);
+  const kinds = used.map(({ architecture }) => architecture.network);
+  if (used.length === 0 || kinds.includes("vgg") || new Set(kinds).size < kinds.length) {
+    throw new Error(
+      `Cannot export the ensemble: its networks with a weight above 0 are ${kinds.join(", ") || "none"}; ` +
+        "expected cnn, rnn and transformer, each at most once",
+    );
+  }
+  used.forEach(requireItsTensors);
   const [{ architecture: { size, classes } }] = used;
   for (const { architecture } of used) {
     if (architecture.size !== size || architecture.classes !== classes) {
@@ -138,7 +147,7 @@ function hasSameBackbone(a: TrainedNetwork, b: TrainedNetwork): boolean {
   const names = [...a.weights.keys()].filter(isBackboneParameter);
   return a.architecture.graph === b.architecture.graph && names.every((name) => {
     const [x, y] = [a.weights.get(name)!, b.weights.get(name)];
-    return y !== undefined && x.data.length === y.data.length &&
+    return y !== undefined && x.dtype === y.dtype && x.data.length === y.data.length &&
       x.data.every((value, i) => value === y.data[i]);
   });
 }

@@ -19,6 +19,7 @@ import {
   TemporalNetwork,
 } from "../../models/networks.ts";
 import { exportEnsemble, exportNetwork } from "../../models/onnx/export.ts";
+import { OnnxGraph } from "../../models/onnx/graph.ts";
 import type { TrainedNetwork } from "../../models/onnx/layers.ts";
 import { tensorShapes } from "../../models/onnx/shapes.ts";
 import { type HostTensor, toFloat32 } from "../../models/weights/tensor.ts";
@@ -211,6 +212,19 @@ function middleProbabilities(logits: Float32Array, clips: number, frames: number
   return result;
 }
 
+Deno.test("a constant's name is given twice only to the same values", () => {
+  const graph = new OnnxGraph();
+  graph.floats("x", [2], Float32Array.of(1, 2));
+  assertEquals(graph.floats("x", [2], Float32Array.of(1, 2)), "x");
+  for (const [shape, values] of [[[2], [1, 3]], [[1, 2], [1, 2]], [[1], [1]]]) {
+    assertThrows(
+      () => graph.floats("x", shape, Float32Array.from(values)),
+      Error,
+      "the name is taken by another",
+    );
+  }
+});
+
 Deno.test("ONNX Runtime gives our ensemble's probabilities; networks with one backbone share it", async () => {
   const [clips, frames] = [2, 5];
   const pixels = randomPixels(clips * frames, 11);
@@ -248,6 +262,16 @@ Deno.test("ONNX Runtime gives our ensemble's probabilities; networks with one ba
     if (!shared) {
       const other = { ...members[1], architecture: { ...RNN, size: 48 } };
       assertThrows(() => exportEnsemble([members[0], other]), Error, "take 32 and 48 pixels");
+      const refused = (given: typeof members, kinds: string) =>
+        assertThrows(() => exportEnsemble(given), Error, `with a weight above 0 are ${kinds}; expected`);
+      refused([], "none");
+      refused([{ ...members[0], weight: 0 }], "none");
+      refused(
+        [members[1], { ...members[1], weights: (await trained(networks[1], convention)).weights }],
+        "rnn, rnn",
+      );
+      const vgg = { network: "vgg", ...BACKBONE } as const;
+      refused([members[0], { ...members[0], architecture: vgg }], "cnn, vgg");
     }
   }
   assertLess(sizes[1], 0.5 * sizes[0]);

@@ -1,6 +1,6 @@
 /** `weights`, `train --init` and `export` as command lines. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { readSafetensors } from "../../models/weights/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../../models/weights/safetensors.ts";
 import { backboneNames } from "../../models/weights/resnet50_names.ts";
 import { goldenPath, goldenValues } from "../golden/weights.ts";
 import { runOnnx } from "../_onnx_runtime.ts";
@@ -133,6 +133,34 @@ Deno.test("train --init takes backbone and input from the file; export writes wh
       assertEquals(result.shape, [...shape]);
       assert(result.data.every(Number.isFinite));
     }
+    const before = await Deno.readFile(checkpoint);
+    const units = `${out}/units.safetensors`;
+    const header = JSON.stringify({ ...JSON.parse(metadata.header), labelSet: "action_units" });
+    await writeSafetensors(units, tensors, { ...metadata, header });
+    const ensembleOf = async (name: string, checkpoints: string[]) => {
+      await Deno.writeTextFile(`${folder}/${name}`, JSON.stringify({ weights: { rnn: 1 }, checkpoints }));
+      return `${folder}/${name}`;
+    };
+    const [twice, wrongLabels] = [
+      await ensembleOf("twice.json", [checkpoint, checkpoint]),
+      await ensembleOf("units.json", [units]),
+    ];
+    const refused = await Promise.all([
+      task("export", checkpoint, "--onnx", checkpoint),
+      task("export", ensemble, "--onnx", ensemble),
+      task("export", ensemble, "--onnx", checkpoint),
+      task("export", twice, "--onnx", `${folder}/x.onnx`),
+      task("export", wrongLabels, "--onnx", `${folder}/x.onnx`),
+    ]);
+    const reasons = [
+      "is read from there",
+      "is read from there",
+      "is read from there",
+      "are of the rnn",
+      "action_units",
+    ];
+    refused.forEach((outcome, i) => assertStringIncludes(messageOf(outcome), reasons[i]));
+    assertEquals(await Deno.readFile(checkpoint), before);
     const wrong = messageOf(await task("export", DAG, "--onnx", `${folder}/x.onnx`));
     assertStringIncludes(wrong, "expected a safetensors file");
   } finally {
