@@ -167,15 +167,37 @@ export function actionUnitMetrics(
   };
 }
 
-/** The class of each row of [F, classes]; the first of equal ones. */
+/**
+ * The class of each row of [F, classes]; the first of equal ones.
+ *
+ * @throws {RangeError} naming the first row with a NaN, which would count as the first class
+ */
 export function argmaxRows(values: ArrayLike<number>, classes: number): Int32Array {
   const best = new Int32Array(values.length / classes);
   for (let row = 0; row < best.length; row++) {
+    const start = row * classes;
+    let highest = values[start];
+    let sum = highest;
+    let chosen = 0;
     for (let c = 1; c < classes; c++) {
-      if (values[row * classes + c] > values[row * classes + best[row]]) best[row] = c;
+      const value = values[start + c];
+      sum += value; // NaN if one of them is, or if both infinities are there
+      if (value > highest) {
+        highest = value;
+        chosen = c;
+      }
     }
+    if (Number.isNaN(sum)) {
+      for (let c = 0; c < classes; c++) if (Number.isNaN(values[start + c])) refuseNaN(row);
+    }
+    best[row] = chosen;
   }
   return best;
+}
+
+/** Refuses a row of predictions, by its number. */
+export function refuseNaN(row: number): never {
+  throw new RangeError(`Cannot decide row ${row} of the predictions: it has a NaN; expected numbers`);
 }
 
 /** Metrics of predicting the evaluated data's most frequent class everywhere: what a network must beat. */

@@ -4,13 +4,20 @@
  *
  * @module
  */
-import { type ActionUnitMetrics, actionUnitMetrics } from "./metrics.ts";
+import { type ActionUnitMetrics, actionUnitMetrics, refuseNaN } from "./metrics.ts";
 import { DEFAULT_FOLDS, foldTracks } from "./selection.ts";
 
-/** Predictions of [F, units] probabilities: 1 above the unit's threshold. */
+/**
+ * Predictions of [F, units] probabilities: 1 above the unit's threshold.
+ *
+ * @throws {RangeError} naming the first row with a NaN, which would count as 0
+ */
 export function applyThresholds(probabilities: Float32Array, thresholds: ArrayLike<number>): Int8Array {
   const units = thresholds.length;
-  return Int8Array.from(probabilities, (probability, i) => probability > thresholds[i % units] ? 1 : 0);
+  return Int8Array.from(probabilities, (probability, i) => {
+    if (Number.isNaN(probability)) refuseNaN(Math.floor(i / units));
+    return probability > thresholds[i % units] ? 1 : 0;
+  });
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   expressionMetrics,
 } from "../../models/metrics.ts";
 import { type FrameNetwork, type Network, TemporalNetwork } from "../../models/networks.ts";
+import { applyThresholds } from "../../models/thresholds.ts";
 import { type FeatureStore, openFeatures } from "./features.ts";
 import { allLabels, type FrameOptions, type LabelledFrames, leaveOut, overFrames } from "./frames.ts";
 
@@ -69,6 +70,7 @@ export async function predictImages(
     (first, rows) => probabilities.set(rows, first * classes),
   );
   leaveOut(dataset, bad, probabilities);
+  requireNumbers(dataset, probabilities);
   return probabilities;
 }
 
@@ -119,7 +121,25 @@ export async function predictWindows(
   }
   await readAll();
   leaveOut(dataset, features.bad.keys(), probabilities);
+  requireNumbers(dataset, probabilities);
   return probabilities;
+}
+
+/** Refuses NaN, which any score would take for some class. */
+function requireNumbers({ tracks, classNames }: LabelledFrames, probabilities: Float32Array): void {
+  const at = probabilities.findIndex(Number.isNaN);
+  if (at < 0) return;
+  let frame = Math.floor(at / classNames.length);
+  for (const { name, frames } of tracks) {
+    if (frame < frames.length) {
+      throw new RangeError(
+        `Cannot use the predictions: frame ${frames[frame]} of ${name} has NaN for ${
+          classNames[at % classNames.length]
+        }; expected numbers, which weights that are damaged or have diverged do not give`,
+      );
+    }
+    frame -= frames.length;
+  }
 }
 
 /** Metrics of both label sets; F1, accuracy and score are the means of the two. */
@@ -146,7 +166,7 @@ export function scoreFrames(probabilities: Float32Array, dataset: LabelledFrames
 }
 
 function decideUnits(probabilities: Float32Array): Int8Array {
-  return Int8Array.from(probabilities, (probability) => probability > 0.5 ? 1 : 0);
+  return applyThresholds(probabilities, ACTION_UNITS.map(() => 0.5));
 }
 
 function scoreJoint(probabilities: Float32Array, labels: ArrayLike<number>): JointMetrics {

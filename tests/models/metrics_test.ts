@@ -1,4 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { calibrationOf } from "../../models/calibration.ts";
+import { applyThresholds } from "../../models/thresholds.ts";
 import {
   actionUnitMetrics,
   argmaxRows,
@@ -51,4 +53,15 @@ Deno.test("baselines: the majority class, and uniform draws in expectation", () 
 
 Deno.test("argmax takes the first of equal values", () => {
   assertEquals([...argmaxRows([0.2, 0.4, 0.4, 0.5, 0.3, 0.2], 3)], [1, 0]);
+});
+
+Deno.test("a NaN is no prediction: its row is named, wherever in it it is", () => {
+  for (const place of [3, 4, 5]) {
+    const values = Float32Array.of(0.2, 0.4, 0.4, 0.5, 0.3, 0.2);
+    values[place] = NaN;
+    assertThrows(() => argmaxRows(values, 3), RangeError, "row 1 of the predictions: it has a NaN");
+    assertThrows(() => applyThresholds(values, [0.5, 0.5, 0.5]), RangeError, "row 1 of the predictions");
+    assertThrows(() => calibrationOf(values, [0, 0], 3), RangeError, "row 1 of the predictions");
+  }
+  assertEquals([...argmaxRows([-Infinity, Infinity, 0], 3)], [1]);
 });
