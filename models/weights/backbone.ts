@@ -66,7 +66,8 @@ export function pretrainedResNet50(file: WeightsFile, hints: Hints = {}): Pretra
     }
   }
   const left = [...file.tensors.keys()].filter((name) => !used.has(name));
-  const ignored = left.filter((name) => isIgnorable(name, prefix, file.groups));
+  const isBeside = besideModel(prefix, file.groups, used);
+  const ignored = left.filter((name) => isIgnorable(name) || isBeside(name));
   const accepted = new Set(ignored);
   for (const name of left) if (!accepted.has(name)) problems.push(`${name} is unused`);
   if (problems.length > 0) throw new Error(problemText(file.path, identity, problems));
@@ -90,12 +91,24 @@ function problemText(path: string, { description }: Identity, problems: readonly
   return `Cannot use ${path} as ${description}: ${shown}${more}`;
 }
 
-/** True for what lies beside a model in a checkpoint, and for batch norms' counters. */
-function isIgnorable(name: string, prefix: string, groups: readonly string[]): boolean {
-  if (name.startsWith("momentum/") || name.endsWith(".num_batches_tracked")) return true;
+/** True for our own optimizer's state, and for batch norms' counters. */
+function isIgnorable(name: string): boolean {
+  return name.startsWith("momentum/") || name.endsWith(".num_batches_tracked");
+}
+
+/** Tells what lies beside the model in a checkpoint: outside of the dict that holds it, or in a dict within that one. */
+function besideModel(
+  prefix: string,
+  groups: readonly string[],
+  used: ReadonlySet<string>,
+): (name: string) => boolean {
   const enclosing = groups.filter((group) => prefix.startsWith(group));
-  return enclosing.some((group) => !name.startsWith(group)) ||
-    groups.some((group) => !enclosing.includes(group) && name.startsWith(group));
+  const within = groups.filter((group) => !enclosing.includes(group));
+  // A model whose layers are dicts themselves: a dict of which nothing is used is another layer, as a larger model has.
+  const isNested = [...used].some((name) => within.some((group) => name.startsWith(group)));
+  return (name) =>
+    enclosing.some((group) => !name.startsWith(group)) ||
+    (!isNested && within.some((group) => name.startsWith(group)));
 }
 
 /** The tensor in our layout; undefined if its shape does not fit. */

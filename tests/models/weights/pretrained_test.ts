@@ -251,6 +251,19 @@ Deno.test("what lies beside the state dict is left out, and said; what lies in i
   assertThrows(() => pretrainedResNet50(file), Error, "model.state_dict.head.weight is unused");
 });
 
+Deno.test("a larger network whose layers are dicts is refused as it is in a flat dict", () => {
+  const flat = fileOf({ naming: "dag", classes: 8631 });
+  const more: StoredTensor = flat.tensors.get("classifier.bias")!;
+  const groups = [...new Set([...flat.tensors.keys()].map((name) => name.replace(/[^.]*$/, "")))];
+  assertEquals(pretrainedResNet50({ ...flat, groups }).ignored, []);
+  flat.tensors.set("conv4_7_3x3.weight", more);
+  assertThrows(() => pretrainedResNet50(flat), Error, "conv4_7_3x3.weight is unused");
+  const nested = { ...flat, groups: [...groups, "conv4_7_3x3."] };
+  assertThrows(() => pretrainedResNet50(nested), Error, "conv4_7_3x3.weight is unused");
+  // Beside a flat model a dict is what a training keeps.
+  assertEquals(pretrainedResNet50({ ...flat, groups: ["conv4_7_3x3."] }).ignored, ["conv4_7_3x3.weight"]);
+});
+
 Deno.test("another width, graph or classifier is refused; a new head is asked for, and said", async () => {
   const architecture: Architecture = { network: "cnn", width: 4, size: 48, classes: 7 };
   const network = createNetwork(architecture, 5);
