@@ -206,11 +206,17 @@ function requireLittleEndian(archive: ZipArchive, entry: ZipEntry | undefined): 
   }
 }
 
-/** Reads parts of entries; the last packed one stays unpacked, since its views come one after another. */
+/**
+ * Reads parts of entries; the last packed one stays unpacked, since its views come one after another. A view of a part
+ * of a storage that is not packed is read without the rest, and so without its checksum.
+ */
 function entryReader(archive: ZipArchive) {
   let last: { entry: ZipEntry; bytes: Uint8Array<ArrayBuffer> } | undefined;
   return (entry: ZipEntry, offset: number, length: number): Uint8Array<ArrayBuffer> => {
-    if (entry.isStored) return readBytes(archive.source, entry.offset + offset, length);
+    if (entry.isStored && length < entry.size) {
+      return readBytes(archive.source, entry.offset + offset, length);
+    }
+    if (entry.isStored) return archive.read(entry);
     if (last?.entry !== entry) last = { entry, bytes: archive.read(entry) };
     return last.bytes.slice(offset, offset + length);
   };

@@ -57,7 +57,13 @@ export class ZipArchive {
       ? readBytes(this.source, entry.offset, entry.size)
       : this.#inflate(entry, readBytes(this.source, entry.offset, entry.packedSize));
     if (crc32(bytes) !== entry.crc) {
-      refuse(this.source, `${entry.name} in it is damaged (its checksum differs)`);
+      refuse(
+        this.source,
+        entry.crc === 0
+          ? `${entry.name} in it has no checksum, as after torch.serialization.set_crc32_options(False); ` +
+            "expected a file saved with checksums"
+          : `${entry.name} in it is damaged (its checksum differs)`,
+      );
     }
     return bytes;
   }

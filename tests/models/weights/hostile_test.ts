@@ -129,6 +129,22 @@ const TORCH: [string, Uint8Array, string][] = [
     zip([{ name: "a/data.pkl", content: pickle("}.") }, { name: "a/byteorder", content: bytes("big") }]),
     'byte order "big"',
   ],
+  [
+    "a damaged storage",
+    zip([
+      { name: "a/data.pkl", content: pickle(...torchTensor(4, [2, 2], [1, 2]), ".") },
+      { name: "a/data/0", content: new Uint8Array(16), crc: 1 },
+    ]),
+    "a/data/0 in it is damaged (its checksum differs)",
+  ],
+  [
+    "a storage without a checksum",
+    zip([
+      { name: "a/data.pkl", content: pickle(...torchTensor(4, [4], [1]), ".") },
+      { name: "a/data/0", content: new Uint8Array(16), crc: 0 },
+    ]),
+    "a/data/0 in it has no checksum, as after torch.serialization.set_crc32_options(False)",
+  ],
   ["an old stream that ends before its storages", goldenBytes("odd_old.pth").slice(0, -1), "it ends at byte"],
   ["an old stream without its keys", torchStream(pickle("}.")), "it ends at byte"],
 ];
