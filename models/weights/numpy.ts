@@ -5,7 +5,7 @@
  */
 import type { WeightsContent } from "./file.ts";
 import { unpickle } from "./pickle.ts";
-import { PickleBytes, type PickleGlobal } from "./pickle_values.ts";
+import { describe, PickleBytes, type PickleGlobal } from "./pickle_values.ts";
 import { type ByteSource, Cursor, refuse } from "./source.ts";
 import { collectTensors } from "./state_dict.ts";
 import { contiguousStrides, readStrided } from "./strided.ts";
@@ -159,7 +159,9 @@ class NumpyArray {
     }
     const type = parseDescription(dtype.description);
     if (type === undefined) {
-      return this.#fail(`has an array of dtype ${dtype.description}; expected numbers of at most 8 bytes`);
+      return this.#fail(
+        `has an array of dtype ${dtype.description.slice(0, 40)}; expected numbers of at most 8 bytes`,
+      );
     }
     const wanted = elementCount(shape) * elementBytes(type.dtype);
     const length = typeof data === "string" || data instanceof PickleBytes ? data.length : -1;
@@ -216,38 +218,70 @@ class NumpyDtype {
 
 type Fail = (reason: string) => never;
 
-/** `_codecs.encode(text, "latin1")`, which is how Python 3 writes bytes in protocol 2. */
-function encode(text: unknown, encoding: unknown, fail: Fail): unknown {
-  if (encoding !== "latin1" && encoding !== "latin-1") fail(`encodes a text as ${encoding}; expected latin1`);
-  if (text instanceof PickleBytes) return text;
-  if (typeof text !== "string" || [...text].some((character) => character > "\xff")) {
-    fail("encodes something that is no latin1 text");
-  }
-  return text;
-}
+/** Items that a pickle's calls may be given in all: a few bytes can give one long list to a call again and again. */
+const MAX_WORK = 2_000_000;
+/** Looking at so many characters takes about as long as putting an item into a dict. */
+const CHARACTERS_PER_ITEM = 256;
 
-/** OrderedDict() or OrderedDict([[key, value], ...]). */
-function orderedDict(items: unknown, fail: Fail): Map<unknown, unknown> {
-  if (items === undefined) return new Map();
-  if (!Array.isArray(items) || !items.every((item) => Array.isArray(item) && item.length === 2)) {
-    return fail("makes an OrderedDict of something that is no list of pairs");
+/** Calls whose work grows with what they are given; all of a pickle's share one budget. */
+class CostlyCalls {
+  readonly #fail: Fail;
+  #left = MAX_WORK;
+
+  constructor(fail: Fail) {
+    this.#fail = fail;
   }
-  return new Map(items as [unknown, unknown][]);
+
+  #charge(items: number): void {
+    if ((this.#left -= items) < 0) this.#fail(`gives its calls more than ${MAX_WORK} items`);
+  }
+
+  /** `_codecs.encode(text, "latin1")`, which is how Python 3 writes bytes in protocol 2. */
+  encode(text: unknown, encoding: unknown): unknown {
+    if (encoding !== "latin1" && encoding !== "latin-1") {
+      this.#fail(`encodes a text as ${describe(encoding)}; expected latin1`);
+    }
+    if (text instanceof PickleBytes) return text;
+    if (typeof text === "string") this.#charge(text.length / CHARACTERS_PER_ITEM);
+    // deno-lint-ignore no-control-regex
+    if (typeof text !== "string" || /[^\x00-\xff]/.test(text)) {
+      this.#fail("encodes something that is no latin1 text");
+    }
+    return text;
+  }
+
+  /** OrderedDict() or OrderedDict([[key, value], ...]). */
+  orderedDict(items: unknown): Map<unknown, unknown> {
+    if (items === undefined) return new Map();
+    if (Array.isArray(items)) this.#charge(items.length);
+    if (!Array.isArray(items) || !items.every((item) => Array.isArray(item) && item.length === 2)) {
+      return this.#fail("makes an OrderedDict of something that is no list of pairs");
+    }
+    return new Map(items as [unknown, unknown][]);
+  }
+
+  /** set([item, ...]). */
+  set(items: unknown): Set<unknown> {
+    if (!Array.isArray(items)) return new Set();
+    this.#charge(items.length);
+    return new Set(items);
+  }
 }
 
 /** The globals that arrays and the dicts around them need, in numpy 1's and numpy 2's modules. */
 export function numpyGlobals(fail: Fail): Map<string, PickleGlobal> {
   const globals = new Map<string, PickleGlobal>();
   const add = (name: string, call?: PickleGlobal["call"]) => globals.set(name, { name, call });
-  add("collections.OrderedDict", (items) => orderedDict(items, fail));
+  const costly = new CostlyCalls(fail);
+  add("collections.OrderedDict", (items) => costly.orderedDict(items));
   add("collections.defaultdict", () => new Map());
   add("numpy.ndarray");
   add("numpy.dtype", (type) => new NumpyDtype(type, fail));
   for (const module of ["builtins", "__builtin__"]) {
-    add(`${module}.set`, (items) => new Set(Array.isArray(items) ? items : []));
+    add(`${module}.set`, (items) => costly.set(items));
     add(`${module}.bytes`, (...args) => args.length === 0 ? "" : fail("makes bytes of something")); // b"" in protocol 2
   }
-  add("_codecs.encode", (text, encoding) => encode(text, encoding, fail));
+  add("_codecs.encode", (text, encoding) => costly.encode(text, encoding));
   for (const core of ["numpy.core", "numpy._core"]) {
     add(`${core}.multiarray._reconstruct`, () => new NumpyArray(fail));
     add(`${core}.multiarray.scalar`, (dtype, data) => {

@@ -60,3 +60,19 @@ export class PickleBytes {
     return this.#decode?.(bytes, (reason) => refuse(this.#source, reason)) ?? bytes;
   }
 }
+
+/** A value for a message: nothing of what lists and dicts hold, which can be themselves, or more than any memory. */
+export function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 40));
+  if (value === null || ["undefined", "boolean", "number", "bigint"].includes(typeof value)) {
+    return String(value).slice(0, 40);
+  }
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return value instanceof Map ? "a dict" : "an object";
+}
+
+/** A list of sizes for a message, as far as it is one. */
+export function describeSizes(value: unknown): string {
+  if (!Array.isArray(value) || value.length > 32) return describe(value);
+  return `[${value.map(describe).join(", ")}]`;
+}

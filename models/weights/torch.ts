@@ -7,7 +7,7 @@
 import type { WeightsContent } from "./file.ts";
 import { arrayTensorOf, numpyGlobals } from "./numpy.ts";
 import { unpickle } from "./pickle.ts";
-import type { PickleGlobal, PickleRules } from "./pickle_values.ts";
+import { describe, describeSizes, type PickleGlobal, type PickleRules } from "./pickle_values.ts";
 import { type ByteSource, Cursor, MemorySource, readBytes, refuse } from "./source.ts";
 import { collectTensors } from "./state_dict.ts";
 import { contiguousStrides, extent, readStrided } from "./strided.ts";
@@ -88,11 +88,11 @@ function rebuildTensor(
   if (!isStorage(storage)) return fail("has a tensor without a storage");
   const dtype = dtypeOf(storage) ?? fail("has a tensor of an unknown dtype");
   if (!isShape(shape) || !isSize(offset)) {
-    return fail(`has a tensor of shape [${shape}] at element ${offset}`);
+    return fail(`has a tensor of shape ${describeSizes(shape)} at element ${describe(offset)}`);
   }
   const strides = givenStrides ?? contiguousStrides(shape);
   if (!areSizes(strides) || strides.length !== shape.length) {
-    return fail(`has a tensor of strides [${strides}]`);
+    return fail(`has a tensor of strides ${describeSizes(strides)}`);
   }
   // Copies: the pickle may go on changing its lists.
   const view = { dtype, shape: [...shape], strides: [...strides], offset };
@@ -130,9 +130,10 @@ function torchGlobals(fail: Fail): Map<string, PickleGlobal> {
   });
   add("torch._utils._rebuild_parameter", (tensor) => tensor);
   add("torch._utils._rebuild_parameter_with_state", (tensor) => tensor);
-  add("torch._tensor._rebuild_from_type_v2", (rebuild, _type, args) => {
-    const call = (rebuild as PickleGlobal | undefined)?.call;
-    if (call === undefined || !Array.isArray(args) || args.length > 32) {
+  const subclass = "torch._tensor._rebuild_from_type_v2";
+  add(subclass, (rebuild, _type, args) => {
+    const { call, name } = (rebuild ?? {}) as Partial<PickleGlobal>;
+    if (call === undefined || name === subclass || !Array.isArray(args) || args.length > 32) {
       return fail("has a tensor of an unknown kind");
     }
     return call(...args);
@@ -163,7 +164,7 @@ function storageId(id: unknown, fail: Fail) {
     );
   }
   if ((typeof key !== "string" && typeof key !== "number") || !isSize(count)) {
-    return fail(`has a storage with key ${String(key)} of ${String(count)} elements`);
+    return fail(`has a storage with key ${describe(key)} of ${describe(count)} elements`);
   }
   const size = dtype === undefined ? 1 : elementBytes(dtype);
   return { dtype, key: String(key), size, bytes: count * size, view };
@@ -254,7 +255,9 @@ export function readTorchStream(source: ByteSource): WeightsContent {
   const plain: PickleRules = { globals: new Map() };
   if (unpickle(cursor, plain) !== MAGIC) fail("has not PyTorch's magic number");
   const protocol = unpickle(cursor, plain);
-  if (protocol !== OLD_PROTOCOL) fail(`has PyTorch's protocol ${String(protocol)}; expected ${OLD_PROTOCOL}`);
+  if (protocol !== OLD_PROTOCOL) {
+    fail(`has PyTorch's protocol ${describe(protocol)}; expected ${OLD_PROTOCOL}`);
+  }
   const system = unpickle(cursor, plain);
   if (system instanceof Map && system.get("little_endian") === false) {
     fail("is big-endian; expected little-endian");
@@ -269,7 +272,8 @@ export function readTorchStream(source: ByteSource): WeightsContent {
   };
   const root = unpickle(cursor, { globals: torchGlobals(fail), persistent });
   const keys = unpickle(cursor, plain);
-  if (!Array.isArray(keys)) return fail("has no list of storages");
+  const isKey = (key: unknown) => typeof key === "string" || typeof key === "number";
+  if (!Array.isArray(keys) || !keys.every(isKey)) return fail("has no list of storages");
   placeStorages(cursor, keys.map(String), storages, fail);
   return contentOf(root, fail);
 }

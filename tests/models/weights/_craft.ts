@@ -105,6 +105,14 @@ export function torchStream(object: Uint8Array): Uint8Array {
   return bytes(magic, pickle("M", little(1001, 2), "."), pickle("}."), object);
 }
 
+/** A tuple of two of a tuple of two of ...: 2^depth leaves in two bytes each depth. */
+export const doubled = (depth: number) => bytes(")", ...Array<Part>(depth).fill("2\x86"));
+
+/** Calls a global with one argument (`argument` makes the tuple of it), many times, and drops what it gives. */
+export function called(global: string, argument: Part, times: number): Uint8Array {
+  return pickle(`c${global}\nq\x000`, argument, "q\x010", ...Array<Part>(times).fill("h\x00h\x01R0"), "}.");
+}
+
 /** A list that holds the next `width` times, which holds the next ... */
 export function nested(depth: number, width: number): Uint8Array {
   const parts: Part[] = ["]q\x000"];

@@ -6,6 +6,8 @@ import { MemorySource } from "../../../models/weights/source.ts";
 import { goldenBytes, goldenPath } from "../../golden/weights.ts";
 import {
   bytes,
+  called,
+  doubled,
   little,
   name,
   nested,
@@ -85,6 +87,37 @@ const PICKLES: [string, Uint8Array, string][] = [
   ["a call of a list", pickle("]]R."), "calls something"],
   ["a persistent id", pickle("NQ."), "only a torch file may have"],
   ["no tensors", pickle("}."), "without tensors"],
+  [
+    "a long OrderedDict, again and again",
+    called("collections\nOrderedDict", bytes("](", ...Array<string>(1001).fill("NN\x86"), "e\x85"), 2000),
+    "gives its calls more than 2000000 items",
+  ],
+  [
+    "a long set, again and again",
+    called("builtins\nset", bytes("](", "N".repeat(1001), "e\x85"), 2000),
+    "gives its calls more than 2000000 items",
+  ],
+  [
+    "a long text, again and again",
+    called("_codecs\nencode", bytes(name("a".repeat(65536)), name("latin1"), "\x86"), 7900),
+    "gives its calls more than 2000000 items",
+  ],
+  ["a key of 2^200 empty tuples", pickle("}", doubled(200), "K\x01s."), "without tensors"],
+  [
+    "a tensor under such a key",
+    pickle("}", doubled(200), numpyPickle("f4", [1]).subarray(2, -1), "s."),
+    "a tensor under a key that is neither a text nor a number",
+  ],
+  [
+    "an encoding of 2^200 tuples",
+    pickle("c_codecs\nencode\nN", doubled(200), "\x86R."),
+    "as a list of 2; expected",
+  ],
+  [
+    "a tensor with a name of 64 KB",
+    pickle("}", name("b".repeat(65000)), numpyPickle("f4", [1]).subarray(2, -1), "s."),
+    "a tensor with a name of 65002 characters",
+  ],
   ["an array of objects", numpyPickle("O8", [1]), "of dtype <O8"],
   ["an array without bytes", numpyPickle("f4", [1 << 28]), "wants 1073741824 bytes, with 4"],
   ["an array of a negative size", numpyPickle("f4", [-1]), "without a shape"],
@@ -128,6 +161,30 @@ const TORCH: [string, Uint8Array, string][] = [
     "another byte order",
     zip([{ name: "a/data.pkl", content: pickle("}.") }, { name: "a/byteorder", content: bytes("big") }]),
     'byte order "big"',
+  ],
+  [
+    "sizes that are 2^200 tuples",
+    torchZip(pickle(...torchTensor(4, [1], [1]).slice(0, 7), "K\x00", doubled(200), "]\x89NtR.")),
+    "has a tensor of shape [a list of 2, a list of 2] at element 0",
+  ],
+  [
+    "a storage whose key is 2^200 tuples",
+    torchZip(pickle("(", name("storage"), "ctorch\nFloatStorage\n", doubled(200), "NK\x04tQ.")),
+    "has a storage with key a list of 2 of 4 elements",
+  ],
+  [
+    "an old stream whose protocol is 2^200 tuples",
+    bytes(torchStream(bytes()).slice(0, 15), pickle(doubled(200), ".")),
+    "has PyTorch's protocol a list of 2; expected 1001",
+  ],
+  [
+    "a tensor of a subclass that makes itself",
+    torchZip(pickle(
+      "ctorch._tensor\n_rebuild_from_type_v2\nq\x000",
+      "(h\x00N]q\x01(h\x00Nh\x01eq\x02h\x01tq\x030",
+      "h\x00h\x03R.",
+    )),
+    "has a tensor of an unknown kind",
   ],
   [
     "a damaged storage",
