@@ -26,6 +26,8 @@ export const GRAPHS: Readonly<Record<ResNetGraph, string>> = {
 /** VGGFace2's and ImageNet's numbers of classes: with them a file is known. */
 const VGGFACE2_CLASSES = 8631;
 const IMAGENET_CLASSES = 1000;
+/** Of what our own files say of themselves. */
+const HEADER_VERSION = "1";
 
 /** What a file that holds a ResNet50 is. */
 export interface Identity {
@@ -142,18 +144,24 @@ function originOf(file: Identifiable, naming: Naming, classes: number | undefine
 /** What our own files say of themselves; undefined in others' files. */
 function readHeader({ path, metadata }: Identifiable) {
   if (!/^fervid-(checkpoint|weights)$/.test(metadata.format ?? "")) return undefined;
-  let header: { architecture?: { graph?: unknown; network?: unknown }; convention?: unknown };
+  if (metadata.version !== HEADER_VERSION) {
+    throw new Error(
+      `Cannot use ${path}: it is of ${metadata.format}, version ${metadata.version ?? "none"}; ` +
+        `expected version ${HEADER_VERSION}`,
+    );
+  }
+  let header: { architecture?: { graph?: unknown; network?: unknown }; convention?: unknown } | null;
   try {
     header = JSON.parse(metadata.header);
   } catch (error) {
     throw new Error(`Cannot use ${path}: its metadata's header is no JSON (${(error as Error).message})`);
   }
-  const graph = header.architecture?.graph ?? "caffe";
-  const { convention } = header;
+  const { architecture, convention } = header ?? {};
+  const graph = architecture?.graph ?? "caffe";
   if ((graph !== "caffe" && graph !== "torchvision") || !isConvention(convention)) {
     throw new Error(`Cannot use ${path}: its metadata names no graph and input convention`);
   }
-  const network = String(header.architecture?.network ?? "network");
+  const network = typeof architecture?.network === "string" ? architecture.network : "network";
   return { graph: graph as ResNetGraph, convention, network };
 }
 

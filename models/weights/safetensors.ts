@@ -38,7 +38,12 @@ function encodeHeader(
   tensors: ReadonlyMap<string, TensorLike>,
   metadata: Record<string, string>,
 ): Uint8Array {
-  const header: Record<string, unknown> = {};
+  if (tensors.has("__metadata__")) {
+    throw new Error(
+      "Cannot write safetensors: a tensor is named __metadata__, which the format has for itself",
+    );
+  }
+  const header: Record<string, unknown> = Object.create(null); // __proto__ is a name like others
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let offset = 0;
   for (const [name, tensor] of tensors) {
@@ -53,7 +58,11 @@ function encodeHeader(
   return bytes;
 }
 
-/** Serialises tensors. */
+/**
+ * Serialises tensors.
+ *
+ * @throws {Error} if a tensor is named `__metadata__`
+ */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorLike>,
   metadata: Record<string, string> = {},
@@ -139,6 +148,11 @@ function checkMetadata(metadata: unknown, refuse: Refuse): Record<string, string
   return metadata as Record<string, string>;
 }
 
+/** A text for a message; of anything else its type, since a header may hold any object. */
+function shown(value: unknown): string {
+  return typeof value === "string" ? value.slice(0, 40) : `of type ${typeof value}`;
+}
+
 function decodeTensor(
   name: string,
   entry: unknown,
@@ -148,7 +162,7 @@ function decodeTensor(
 ): StoredTensor {
   const { dtype, shape, data_offsets: range } = (entry ?? {}) as Record<string, unknown>;
   if (!isDtype(dtype)) {
-    return refuse(`tensor ${name} has dtype ${dtype}, which is none of ${DTYPES.join(", ")}`);
+    return refuse(`tensor ${name} has dtype ${shown(dtype)}, which is none of ${DTYPES.join(", ")}`);
   }
   if (!isShape(shape)) return refuse(`tensor ${name} has no valid shape`);
   if (!areSizes(range) || range.length !== 2) return refuse(`tensor ${name} has no valid data_offsets`);
@@ -172,7 +186,7 @@ function decodeTensor(
 /**
  * Writes a file whole or not at all ({@link writeWhole}). Stored tensors are read one at a time.
  *
- * @throws {Deno.errors} whatever the file system reports; a file that was there before stays as it was
+ * @throws {Error} if a tensor is named `__metadata__`; {Deno.errors} whatever the file system reports; a file that was there before stays as it was
  */
 export async function writeSafetensors(
   path: string,

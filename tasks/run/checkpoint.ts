@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { z } from "zod";
 import { type Architecture, createNetwork, type Network } from "../../models/networks.ts";
 import type { Sgd } from "../../models/optimizer.ts";
 import { type HostTensor, readSafetensors, writeSafetensors } from "../../models/weights/safetensors.ts";
@@ -89,6 +90,7 @@ async function keepPrevious(path: string): Promise<void> {
  * Reads a checkpoint.
  *
  * @throws {Error} if the file is missing, is no safetensors file, or is not a Fervid checkpoint of this version
+ * with a whole header
  */
 export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   const { tensors, metadata } = await readSafetensors(path);
@@ -104,7 +106,70 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     if (name.startsWith(MOMENTUM_PREFIX)) momenta.set(name.slice(MOMENTUM_PREFIX.length), tensor);
     else weights.set(name, tensor);
   }
-  return { path, weights, momenta, ...JSON.parse(metadata.header) as CheckpointHeader };
+  return { path, weights, momenta, ...readHeader(path, metadata.header) };
+}
+
+const count = z.int().min(1);
+const backbone = {
+  width: count,
+  size: count,
+  classes: count,
+  graph: z.enum(["caffe", "torchvision"]).optional(),
+};
+const triple = z.tuple([z.number(), z.number(), z.number()]);
+
+/** What is read of a header before anything else of it is; the rest stays as it is. */
+const headerSchema = z.looseObject({
+  architecture: z.discriminatedUnion("network", [
+    z.looseObject({ network: z.literal(["vgg", "cnn"]), ...backbone }),
+    z.looseObject({
+      network: z.literal("rnn"),
+      ...backbone,
+      embedding: count,
+      layers: count,
+      hidden: count,
+      bidirectional: z.boolean(),
+    }),
+    z.looseObject({
+      network: z.literal("transformer"),
+      ...backbone,
+      embedding: count,
+      depth: z.int().min(0),
+      heads: count,
+      dropout: z.number(),
+    }),
+  ]),
+  labelSet: z.enum(["expression", "action_units", "joint", "identity"]),
+  recipe: z.looseObject({}),
+  convention: z.looseObject({
+    name: z.string(),
+    order: z.enum(["rgb", "bgr"]),
+    scale: z.number(),
+    mean: triple,
+    std: triple,
+  }),
+  seed: z.number(),
+  position: z.looseObject({ epoch: z.int().min(0), step: z.int().min(0) }),
+  history: z.array(z.looseObject({})),
+});
+
+function readHeader(path: string, text: string | undefined): CheckpointHeader {
+  const fail = (reason: string): never => {
+    throw new Error(`Cannot load checkpoint ${path}: its header ${reason}; expected what \`train\` writes`);
+  };
+  if (text === undefined) return fail("is missing");
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    return fail(`is no JSON (${(error as Error).message})`);
+  }
+  const { error } = headerSchema.safeParse(header);
+  if (error !== undefined) {
+    const [{ path: place, message }] = error.issues;
+    fail(`does not hold: ${place.map((key) => `${String(key)}: `).join("")}${message}`);
+  }
+  return header as CheckpointHeader;
 }
 
 /** Builds the checkpoint's network with its weights. */

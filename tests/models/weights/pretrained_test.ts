@@ -151,7 +151,7 @@ Deno.test("a file is what its names, classes and format make certain, and no mor
   assertEquals(said(fileOf({ classes: 7, prefix: "module." })), [undefined, undefined, 2, 7, "module."]);
   assertEquals(said(fileOf({ naming: "keras" })), ["caffe", "vggface2-bgr", 2, undefined, ""]);
   const header = { architecture: { network: "cnn", graph: "torchvision" }, convention: CONVENTIONS.expr };
-  const metadata = { format: "fervid-weights", header: JSON.stringify(header) };
+  const metadata = { format: "fervid-weights", version: "1", header: JSON.stringify(header) };
   assertEquals(said(fileOf({ naming: "dag", classes: 7, metadata })), ["torchvision", "expr", 2, 7, ""]);
   const other = fileOf({});
   other.tensors.delete("conv1.weight");
@@ -166,7 +166,7 @@ Deno.test("a file is what its names, classes and format make certain, and no mor
   assertEquals(identify(resnet18), undefined);
   const broken = fileOf({
     naming: "dag",
-    metadata: { format: "fervid-weights", header: '{"architecture":{}}' },
+    metadata: { format: "fervid-weights", version: "1", header: '{"architecture":{}}' },
   });
   assertThrows(() => identify(broken), Error, "names no graph and input convention");
 });
@@ -249,6 +249,28 @@ Deno.test("what lies beside the state dict is left out, and said; what lies in i
   ]);
   file.tensors.set("model.state_dict.head.weight", counter);
   assertThrows(() => pretrainedResNet50(file), Error, "model.state_dict.head.weight is unused");
+});
+
+Deno.test("a header of our own that does not hold is refused by the file's name", () => {
+  const read = (metadata: Record<string, string>) =>
+    identify(fileOf({ naming: "dag", metadata: { format: "fervid-weights", version: "1", ...metadata } }));
+  const names = "Cannot use x.pth: its metadata names no graph and input convention";
+  const cases: [Record<string, string>, string][] = [
+    [{ header: "null" }, names],
+    [{ header: "7" }, names],
+    [{ header: '{"architecture": null}' }, names],
+    [{}, "Cannot use x.pth: its metadata's header is no JSON"],
+    [
+      { header: "{}", version: "2" },
+      "Cannot use x.pth: it is of fervid-weights, version 2; expected version 1",
+    ],
+  ];
+  for (const [metadata, reason] of cases) assertThrows(() => read(metadata), Error, reason);
+  const header = JSON.stringify({
+    architecture: { network: { toString: 1 } },
+    convention: CONVENTIONS.vggface2,
+  });
+  assertEquals(read({ header })!.description, "Fervid's network");
 });
 
 Deno.test("a larger network whose layers are dicts is refused as it is in a flat dict", () => {

@@ -50,6 +50,11 @@ Deno.test("hostile files are refused with the reason", () => {
     ["no JSON", fileOf("{oops", 0), "no JSON"],
     ["array", fileOf([], 0), "no object"],
     ["dtype", fileOf({ a: tensor(0, 4, [1], "F99") }, 4), "F99"],
+    [
+      "dtype that is an object",
+      fileOf({ a: { ...tensor(0, 4), dtype: { toString: 1 } } }, 4),
+      "of type object",
+    ],
     ["beyond the end", fileOf({ a: tensor(0, 8, [2]) }, 4), "claims 0 to 8 of 4"],
     ["shape and bytes differ", fileOf({ a: tensor(0, 4, [3]) }, 4), "wants 12 bytes"],
     ["negative size", fileOf({ a: tensor(0, 4, [-1]) }, 4), "no valid shape"],
@@ -62,6 +67,13 @@ Deno.test("hostile files are refused with the reason", () => {
     const error = assertThrows(() => decodeSafetensors(bytes, "f.safetensors"), Error, reason, name);
     assertEquals(error.message.startsWith("Cannot read f.safetensors: "), true, name);
   }
+});
+
+Deno.test("names that objects keep for themselves: one is refused, one written", () => {
+  const one = (name: string) =>
+    new Map([[name, { dtype: "F32", shape: [1], data: Float32Array.of(1) } as HostTensor]]);
+  assertThrows(() => encodeSafetensors(one("__metadata__")), Error, "a tensor is named __metadata__");
+  assertEquals(decodeSafetensors(encodeSafetensors(one("__proto__")), "x").tensors, one("__proto__"));
 });
 
 Deno.test("a file is written over its own source, beside a .tmp of its name, and by two writers at once", async () => {
