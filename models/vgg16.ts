@@ -2,6 +2,10 @@
  * VGG16, the topology of VGG-Face: the challenge's baseline (Kollias et al. 2021; Parkhi et al. 2015). Thirteen 3x3
  * convolutions in five stages, each ended by a 2x2 max pool, then two hidden layers of our own size and a classifier.
  *
+ * `fc6` reads the last pool's values as they lie here, rows, columns, channels, in memory and in checkpoints: its
+ * `weight` is [outputs, H' * W' * C]. PyTorch flattens channels, rows, columns; what it makes of a checkpoint needs
+ * `weight.view(K, H', W', C).permute(0, 3, 1, 2).flatten(1)`, which an exported ONNX model does not.
+ *
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
