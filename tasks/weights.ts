@@ -33,8 +33,7 @@ const command = defineCommand({
     tolerance: {
       type: "number",
       min: 0,
-      default: 0,
-      description: "compare: the largest difference that counts as equal",
+      description: "compare: the largest difference that counts as equal (0 if it is not given)",
     },
   },
   examples: [
@@ -44,6 +43,32 @@ const command = defineCommand({
   ],
 });
 
+const FLAGS_OF: Readonly<Record<string, readonly (keyof typeof command.flags)[]>> = {
+  inspect: [],
+  convert: ["to", "for", "graph", "convention"],
+  compare: ["for", "graph", "convention", "tolerance"],
+};
+
+/** Refuses flags that the action would ignore. */
+function requireItsFlags(action: string, options: WeightsOptions): void {
+  const wanted = FLAGS_OF[action];
+  for (const flag of Object.keys(command.flags) as (keyof typeof command.flags)[]) {
+    if (options[flag] === undefined) continue;
+    if (!wanted.includes(flag)) {
+      throw new UserError(
+        `Cannot ${action}: --${flag} is given; expected ${
+          wanted.map((name) => `--${name}`).join(", ") || "no flags"
+        }`,
+      );
+    }
+    if ((flag === "graph" || flag === "convention") && options.for === undefined) {
+      throw new UserError(
+        `Cannot ${action}: --${flag} says how to read a ResNet50; expected --for resnet50 with it`,
+      );
+    }
+  }
+}
+
 type WeightsOptions = Options<typeof command.flags>;
 type Log = (line: string) => void;
 
@@ -51,6 +76,9 @@ const NEXT: Readonly<Record<string, string>> = {
   caffe: "deno task train cnn --init FILE --new-head",
   torchvision: "refused for this toolkit's graph; --graph torchvision runs torchvision's",
 };
+
+/** Who wants to be told what a file does not say: `inspect` takes no flags. */
+const ASKS = "`train --init` and `weights convert --for resnet50` want";
 
 function inspect(file: WeightsFile, log: Log): Record<string, unknown> {
   const rows = [...file.tensors].map(([name, { dtype, shape }]) => [name, dtype, `[${shape.join(", ")}]`]);
@@ -83,10 +111,12 @@ function modelLines(identity: Identity | undefined): string[] {
     `model: ${description}: width ${width}, ${classes ?? "no"} classes, ${naming} names` +
     (prefix === "" ? "" : ` behind ${JSON.stringify(prefix)}`),
     graph === undefined
-      ? "graph: the file does not say; --graph caffe or --graph torchvision"
+      ? `graph: the file does not say; ${ASKS} --graph caffe or --graph torchvision`
       : `graph: ${graph} (${NEXT[graph]})`,
   ];
-  if (convention === undefined) return [...lines, "input: the file does not say; --convention NAME"];
+  if (convention === undefined) {
+    return [...lines, `input: the file does not say; ${ASKS} --convention NAME`];
+  }
   const { name, order, scale, mean, std } = convention;
   const shown = scale === 1 ? "0..255" : scale === 1 / 255 ? "0..1" : `0..${255 * scale}`;
   return [
@@ -145,6 +175,7 @@ function largestDifference(a: StoredTensor, b: StoredTensor): { difference: numb
 function compare(a: WeightsFile, b: WeightsFile, options: WeightsOptions, log: Log) {
   const [left, right] = [tensorsFor(a, options).tensors, tensorsFor(b, options).tensors];
   const rows: string[][] = [];
+  const { tolerance = 0 } = options;
   let largest = 0;
   for (const name of new Set([...left.keys(), ...right.keys()])) {
     const [x, y] = [left.get(name), right.get(name)];
@@ -155,7 +186,7 @@ function compare(a: WeightsFile, b: WeightsFile, options: WeightsOptions, log: L
     } else {
       const { difference, index } = largestDifference(x, y);
       largest = Math.max(largest, difference);
-      if (difference > options.tolerance) {
+      if (difference > tolerance) {
         rows.push([name, `differ by up to ${difference}, at element ${index}`]);
       }
     }
@@ -167,7 +198,9 @@ function compare(a: WeightsFile, b: WeightsFile, options: WeightsOptions, log: L
       ? `equal: ${left.size} tensors`
       : `${rows.length} of ${new Set([...left.keys(), ...right.keys()]).size} differ`,
   );
-  return { a: a.path, b: b.path, equal, differing: rows.length, largestDifference: largest };
+  // JSON has no infinity: it would be null.
+  const shown = Number.isFinite(largest) ? largest : String(largest);
+  return { a: a.path, b: b.path, equal, differing: rows.length, largestDifference: shown };
 }
 
 await runTask(command, Deno.args, async (options, context) => {
@@ -176,6 +209,7 @@ await runTask(command, Deno.args, async (options, context) => {
   if (paths.length !== wanted) {
     throw new UserError(`Cannot ${action} ${paths.length} files; expected ${wanted}`);
   }
+  requireItsFlags(action, options);
   const { to, tolerance, graph, convention } = options;
   const log = (line: string) => context.log(line);
   if (options.dryRun) {

@@ -64,6 +64,46 @@ Deno.test("weights convert and compare: as they are, and as ResNet50", async () 
   }
 });
 
+Deno.test("weights refuses flags that an action would ignore", async () => {
+  const cases: [string[], string][] = [
+    [["inspect", PICKLE, "--for", "resnet50"], "Cannot inspect: --for is given; expected no flags"],
+    [["inspect", PICKLE, "--tolerance", "0"], "Cannot inspect: --tolerance is given; expected no flags"],
+    [
+      ["convert", PICKLE, "--to", "x", "--tolerance", "3"],
+      "--tolerance is given; expected --to, --for, --graph",
+    ],
+    [["compare", PICKLE, PICKLE, "--to", "x"], "Cannot compare: --to is given; expected --for, --graph"],
+    [
+      ["convert", PICKLE, "--to", "x", "--graph", "caffe"],
+      "Cannot convert: --graph says how to read a ResNet50",
+    ],
+    [["compare", PICKLE, PICKLE, "--convention", "expr"], "--convention says how to read a ResNet50"],
+  ];
+  const outcomes = await Promise.all(cases.map(([args]) => task("weights", ...args, "--dry-run")));
+  outcomes.forEach((outcome, i) => assertStringIncludes(messageOf(outcome), cases[i][1]));
+});
+
+Deno.test("weights compare writes an infinite difference as a text, since JSON has no infinity", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const paths = [];
+    for (const value of [1, NaN, 1.5]) {
+      paths.push(`${folder}/${value}.safetensors`);
+      const tensor = { dtype: "F32" as const, shape: [1], data: Float32Array.of(value) };
+      await writeSafetensors(paths.at(-1)!, new Map([["x", tensor]]));
+    }
+    const [one, nan, more] = paths;
+    const [infinite, finite] = await Promise.all([
+      task("weights", "compare", one, nan, "--tolerance", "1"),
+      task("weights", "compare", one, more, "--tolerance", "1"),
+    ]);
+    assertEquals([lastLine(infinite).largestDifference, lastLine(infinite).equal], ["Infinity", false]);
+    assertEquals([lastLine(finite).largestDifference, lastLine(finite).equal], [0.5, true]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("train --init refuses what does not fit before it reads any data", async () => {
   const init = ["--data", "nowhere", "--preset", "tiny", "--width", "4", "--init"];
   const outcomes = await Promise.all([
