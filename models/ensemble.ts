@@ -10,6 +10,25 @@ import { smooth, type Smoothing } from "./smoothing.ts";
 /** Distance of neighbouring weights in a search, unless another is asked for. */
 export const DEFAULT_STEP = 0.1;
 
+/** A finer search has more points than memory: 5151 of three networks at this step. */
+const MIN_STEP = 0.01;
+
+/** True for a step that a search takes: at least .01, and one that divides 1. */
+export function isSearchStep(step: number): boolean {
+  return step >= MIN_STEP && Math.abs(Math.round(1 / step) * step - 1) < 1e-9;
+}
+
+/** Into how many parts a step divides 1. */
+function partsOf(step: number): number {
+  if (!isSearchStep(step)) {
+    throw new RangeError(
+      `Cannot search ensemble weights in steps of ${step}: expected a step of at least ${MIN_STEP} that divides 1, ` +
+        "such as .05, .1 or .25",
+    );
+  }
+  return Math.round(1 / step);
+}
+
 /** What a search for ensemble weights found. */
 export interface WeightSearch {
   /** one per network, >= 0, sum 1: the best on all frames */
@@ -61,7 +80,7 @@ export function simplexPoints(n: number, parts: number): number[][] {
  * @param probabilities [F, classes] of each network
  * @param labels [F]; -1 = not counted
  * @param tracks [F] the number of each frame's track
- * @throws {RangeError} if lengths differ or there is no network
+ * @throws {RangeError} if lengths differ, there is no network, or the step does not divide 1
  */
 export function searchWeights(
   probabilities: readonly Float32Array[],
@@ -110,7 +129,7 @@ function searchVariants(
     );
   }
   const divided = foldTracks(tracks, folds);
-  const points = simplexPoints(networks.length, Math.round(1 / step));
+  const points = simplexPoints(networks.length, partsOf(step));
   const candidates = variants.flatMap((_, variant) => points.map((weights) => ({ variant, weights })));
   // One confusion matrix per (candidate, fold): sums of them score any set of folds without another pass.
   const confusions = candidates.map(({ variant, weights }) => {

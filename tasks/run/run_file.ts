@@ -8,7 +8,7 @@ import { parse, type ParseError, printParseErrorCode } from "jsonc-parser";
 import { z } from "zod";
 import { CONVENTIONS, type InputConvention } from "../../data/input_convention.ts";
 import { PREFETCH_BYTES } from "../../data/prefetch.ts";
-import { DEFAULT_STEP } from "../../models/ensemble.ts";
+import { DEFAULT_STEP, isSearchStep } from "../../models/ensemble.ts";
 import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } from "../../models/networks.ts";
 import { DEFAULT_FOLDS } from "../../models/selection.ts";
 import { nearest, UserError } from "./cli.ts";
@@ -126,7 +126,11 @@ const runSchema = z.strictObject({
   }).prefault({}),
   evaluation: z.strictObject({
     folds: z.int().min(2).default(DEFAULT_FOLDS),
-    step: z.number().positive().max(0.5).default(DEFAULT_STEP),
+    step: z.number().max(0.5).refine(
+      isSearchStep,
+      "expected a step of at least .01 that divides 1, such as .05 or .1",
+    )
+      .default(DEFAULT_STEP),
     /** also score with probabilities smoothed along the tracks, the width chosen by cross-validation */
     smoothing: z.boolean().default(true),
     /** also score every annotated frame, those without a crop filled in between their neighbours */

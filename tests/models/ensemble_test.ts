@@ -39,4 +39,11 @@ Deno.test("one track alone is scored on itself; other lengths are refused", () =
   const rows = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0);
   assertEquals(searchWeights([rows], labels, [4, 4]).honest.accuracy, 1);
   assertThrows(() => searchWeights([rows.subarray(1)], labels, [4, 4]), RangeError, "[2, 7]");
+  for (const step of [0.3, 0.4, 0.002, 0, NaN]) {
+    assertThrows(
+      () => searchWeights([rows, rows], labels, [4, 4], { step }),
+      RangeError,
+      `in steps of ${step}`,
+    );
+  }
 });

@@ -43,6 +43,16 @@ Deno.test("unknown keys, wrong values and malformed overrides are explained", ()
   const heads = message({ ...SMALLEST, models: { cnn: { architecture: { heads: 2 } } } });
   assertStringIncludes(heads, "unknown key models.cnn.architecture.heads; expected width, size");
   assertStringIncludes(message(SMALLEST, "recipe.window=4"), "recipe.window is 4; expected an odd number");
+  for (const step of [0.3, 0.4, 0.002, 0, -0.1]) {
+    const reason = message(SMALLEST, `evaluation.step=${step}`);
+    assertStringIncludes(
+      reason,
+      `evaluation.step is ${step}; expected a step of at least .01 that divides 1`,
+    );
+  }
+  for (const step of [0.01, 0.025, 0.05, 0.1, 0.125, 0.2, 0.25, 0.5, 1 / 3, 1 / 30]) {
+    assertEquals(resolveRun(SMALLEST, "f.json", [`evaluation.step=${step}`]).evaluation.step, step);
+  }
   assertStringIncludes(message(SMALLEST, "seed=soon"), 'seed is "soon"');
   assertStringIncludes(message({ models: { cnn: {} } }), "data is missing");
   assertStringIncludes(message({ data: { root: "x" }, models: {} }), "expected at least one of vgg");
