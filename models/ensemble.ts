@@ -37,6 +37,8 @@ export interface WeightSearch {
   readonly honest: ExpressionMetrics;
   /** scored on the frames the weights were chosen on: optimistic */
   readonly optimistic: ExpressionMetrics;
+  /** false: there is one track, and `honest` is the optimistic score */
+  readonly crossValidated: boolean;
   /** the weights that were chosen for each fold */
   readonly foldWeights: number[][];
 }
@@ -155,6 +157,7 @@ function searchVariants(
     weights: candidates[chosen].weights,
     honest: metricsOf(sumOf(perFold.map((candidate, fold) => confusions[candidate][fold]), classes)),
     optimistic: metricsOf(sumOf(confusions[chosen], classes)),
+    crossValidated: divided.count > 1,
     foldWeights: perFold.map((candidate) => candidates[candidate].weights),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Choosing a setting on the validation split without fooling oneself: for each fold of tracks the setting is chosen on
- * the other folds, and the fold is scored with it. The score with the setting chosen on all frames is optimistic.
+ * the other folds, and the fold is scored with it. The score with the setting chosen on all frames is optimistic; with
+ * one track there is nothing else.
  *
  * @module
  */
@@ -10,6 +11,7 @@ export const DEFAULT_FOLDS = 10;
 
 /** A division of frames into folds; all frames of a track are in the same one. */
 export interface Folds {
+  /** 1: one track alone, whose setting can only be chosen on itself */
   readonly count: number;
   /** [F] the fold of each frame */
   readonly of: Int32Array;

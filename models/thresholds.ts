@@ -70,6 +70,8 @@ export interface ThresholdSearch {
   readonly honest: ActionUnitMetrics;
   /** scored on the frames the thresholds were chosen on: optimistic */
   readonly optimistic: ActionUnitMetrics;
+  /** false: there is one track, and `honest` is the optimistic score */
+  readonly crossValidated: boolean;
 }
 
 /**
@@ -98,5 +100,6 @@ export function searchThresholds(
     thresholds,
     honest: actionUnitMetrics(labels, honest, units),
     optimistic: actionUnitMetrics(labels, applyThresholds(probabilities, thresholds), units),
+    crossValidated: count > 1,
   };
 }

@@ -59,6 +59,16 @@ export interface EnsembleRow extends ResultRow {
   readonly metrics: ExpressionMetrics;
   /** the score with weights chosen on the frames it is measured on: optimistic */
   readonly optimisticScore: number;
+  /** false: there is one track, and all scores are optimistic */
+  readonly crossValidated: boolean;
+}
+
+/** What to say of scores on a single track; undefined where there are several. */
+export function oneTrackLine({ tracks: { length } }: LabelledFrames): string | undefined {
+  return length > 1
+    ? undefined
+    : "the validation split has one track: what is chosen on it (weights, smoothing, thresholds, temperature) is scored " +
+      "on it, so these scores are optimistic";
 }
 
 /** Table 1: each combination scored by cross-validation over tracks. */
@@ -88,6 +98,7 @@ export function scoreCombinations(
         score,
         metrics: search.honest,
         optimisticScore,
+        crossValidated: search.crossValidated,
       };
     });
 }

@@ -12,7 +12,7 @@ import { type Architecture, isTemporal, type NetworkName } from "../../models/ne
 import { badImageLines } from "./bad_image_flag.ts";
 import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
-import { type EnsembleRow, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
+import { type EnsembleRow, oneTrackLine, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
 import { applyChoices } from "./choices.ts";
 import { startDevice } from "./device.ts";
@@ -128,6 +128,8 @@ export async function executeRun(
       })),
     });
     badImageLines(badImages).forEach((line) => context.log(line));
+    const doubt = refinement === null ? undefined : oneTrackLine(splits.validation);
+    if (doubt !== undefined) context.log(doubt);
     await watch.report(probabilities);
     if (!interrupted) await watch.finish(ensemble.at(-1));
     return { record: file.record, recordPath, adapter, splits, interrupted, probabilities, ensemble };

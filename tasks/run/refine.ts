@@ -1,7 +1,7 @@
 /**
  * What lies beyond the paper, and what it brings: smoothing along the tracks, frames without a crop interpolated,
  * thresholds per action unit, a temperature.
- * Every setting is chosen by cross-validation over tracks, so that the scores are honest.
+ * Every setting is chosen by cross-validation over tracks, so that the scores are honest; with one track they are not.
  *
  * @module
  */
@@ -33,6 +33,8 @@ export interface Effect extends ResultRow {
 
 /** Effects of the refinements, and how far the probabilities can be trusted. */
 export interface Refinement {
+  /** false: there is one track, on which the settings were chosen and scored; absent in older records */
+  readonly crossValidated?: boolean;
   readonly effects: readonly Effect[];
   /** of the ensemble's probabilities before and after a temperature; null for action units */
   readonly calibration: CalibrationEffect | null;
@@ -111,7 +113,8 @@ function refineExpressions(
   const every = settings.interpolation ? everyAnnotatedFrame(dataset) : undefined;
   if (every !== undefined) effects.push(...interpolationEffects(name, values, every, options));
   const joined = combine(values, plain.weights);
-  return { effects, calibration: calibrate(joined, labels, tracks, classes, settings.folds) };
+  const calibration = calibrate(joined, labels, tracks, classes, settings.folds);
+  return { crossValidated: plain.crossValidated, effects, calibration };
 }
 
 /** The ensemble on every annotated frame: those without a crop taken as Neutral, then interpolated. */
@@ -199,7 +202,7 @@ function refineUnits(
     if (every !== undefined) rows.push(...unitInterpolationEffects(title, values, every));
     return rows;
   });
-  return { effects, calibration: null };
+  return { crossValidated: dataset.tracks.length > 1, effects, calibration: null };
 }
 
 /** A network on every annotated frame, threshold .5: those without a crop taken as at rest, then interpolated. */

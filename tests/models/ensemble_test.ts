@@ -37,7 +37,9 @@ Deno.test("the search prefers the better network, and its honest score is not th
 Deno.test("one track alone is scored on itself; other lengths are refused", () => {
   const labels = Int32Array.of(0, 1);
   const rows = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0);
-  assertEquals(searchWeights([rows], labels, [4, 4]).honest.accuracy, 1);
+  const alone = searchWeights([rows], labels, [4, 4]);
+  assertEquals([alone.honest.accuracy, alone.crossValidated], [1, false]);
+  assertEquals(searchWeights([rows], labels, [4, 5]).crossValidated, true);
   assertThrows(() => searchWeights([rows.subarray(1)], labels, [4, 4]), RangeError, "[2, 7]");
   for (const step of [0.3, 0.4, 0.002, 0, NaN]) {
     assertThrows(

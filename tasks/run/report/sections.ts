@@ -144,7 +144,9 @@ async function expressionSections(
   });
   const crossValidated = ensemble === null
     ? ""
-    : " The ensemble's are cross-validated: each track with weights chosen on others.";
+    : ensemble.crossValidated
+    ? " The ensemble's are cross-validated: each track with weights chosen on others."
+    : " The ensemble's are optimistic: there is one track, on which its weights were chosen.";
   const without = imagePath === null ? " There are no images: the data is gone or has changed." : "";
   return [
     simplex === null ? null : {

@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
 import { EXPRESSIONS } from "../../../data/aff_wild2/types.ts";
+import { oneTrackLine } from "../../../tasks/run/evaluation.ts";
 import type { LabelledFrames } from "../../../tasks/run/frames.ts";
 import { everyAnnotatedFrame } from "../../../tasks/run/gaps.ts";
 import { refine } from "../../../tasks/run/refine.ts";
@@ -44,6 +45,25 @@ Deno.test("everyAnnotatedFrame: nothing to fill in where every frame has a crop,
   assertEquals(everyAnnotatedFrame(datasetOf(track("a", 1, [1, 2], []))), undefined);
   const { uncropped: _, ...unknown } = track("a", 1, [1, 2], []);
   assertEquals(everyAnnotatedFrame(datasetOf(unknown)), undefined);
+});
+
+Deno.test("refine: with one track nothing is cross-validated, and that is said", () => {
+  const settings = { step: 0.5, folds: 3, smoothing: true, interpolation: false };
+  const expressions = (...names: string[]) => datasetOf(...names.map((name) => track(name, 1, [1, 2], [])));
+  const units = (...names: string[]): LabelledFrames => ({
+    labelSet: "action_units",
+    classNames: ["AU1"],
+    labelWidth: 1,
+    tracks: names.map((name) => track(name, 1, [1, 2], [])),
+  });
+  for (const [dataset, classes] of [[expressions, CLASSES], [units, 1]] as const) {
+    for (const names of [["a"], ["a", "b"]]) {
+      const frames = dataset(...names);
+      const values = new Float32Array(2 * names.length * classes).fill(1 / classes);
+      assertEquals(refine(new Map([["cnn", values]]), frames, settings).crossValidated, names.length > 1);
+      assertEquals(oneTrackLine(frames) === undefined, names.length > 1);
+    }
+  }
 });
 
 Deno.test("refine: interpolated frames are scored beside the same frames taken as Neutral", () => {
