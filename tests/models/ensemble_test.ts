@@ -34,6 +34,25 @@ Deno.test("the search prefers the better network, and its honest score is not th
   assertEquals(search.honest.confusion.counts.reduce((a, b) => a + b), 600);
 });
 
+Deno.test("by hand: each track is scored with the weights that are best on the others; ties go to the most even", () => {
+  // Frames of each track, and who is right on all of them.
+  const sets = [[10, 1, 0], [6, 0, 1], [6, 0, 1], [4, 1, 1]];
+  const labels = sets.flatMap(([count]) => Array.from({ length: count }, (_, i) => i % 2));
+  const tracks = sets.flatMap(([count], track) => new Array<number>(count).fill(track));
+  const [a, b] = [1, 2].map((column) =>
+    Float32Array.from(labels.flatMap((label, i) => {
+      const guess = sets[tracks[i]][column] === 1 ? label : 1 - label;
+      return [1 - guess, guess];
+    }))
+  );
+  const search = searchWeights([a, b], labels, tracks, { step: 1, classes: 2 });
+  assertEquals(search.weights, [0, 1]);
+  assertEquals(search.foldWeights, [[0, 1], [1, 0], [1, 0], [0, 1]]);
+  assertAlmostEquals(search.optimistic.accuracy, 16 / 26, 1e-12);
+  assertAlmostEquals(search.honest.accuracy, 4 / 26, 1e-12);
+  assertEquals(searchWeights([a, a], labels, tracks, { step: 0.25, classes: 2 }).weights, [0.5, 0.5]);
+});
+
 Deno.test("one track alone is scored on itself; other lengths are refused", () => {
   const labels = Int32Array.of(0, 1);
   const rows = Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0);

@@ -15,6 +15,8 @@ import {
   TemporalNetwork,
   VggNetwork,
 } from "../../models/networks.ts";
+import { TransformerHead } from "../../models/cnn_transformer.ts";
+import { Parameters } from "../../models/parameters.ts";
 import { Sgd } from "../../models/optimizer.ts";
 
 await initializeDevice();
@@ -270,4 +272,48 @@ Deno.test("presets are the paper's sizes and a small one of the same topology", 
     transformer.network === "transformer" && [transformer.depth, transformer.heads, transformer.dropout],
     [2, 12, 0.5],
   );
+});
+
+Deno.test("the Transformer drops out after its positions and in each block, every mask of its own, in training alone", async () => {
+  const drops: { shape: number[]; rate: number; key: unknown }[] = [];
+  let doubled = -1;
+  const spying: Layers = {
+    ...stockLayers,
+    dropout(x, rate, key) {
+      drops.push({ shape: x.shape, rate, key });
+      return key.layer === doubled ? x.mul(2) : x.clone();
+    },
+  };
+  const parameters = new Parameters(1);
+  const head = new TransformerHead(parameters, spying, "", {
+    embedding: 8,
+    depth: 2,
+    heads: 2,
+    dropout: 0.25,
+    features: 6,
+    classes: 7,
+  });
+  const features = tf.randomNormal<tf.Rank.R3>([2, 3, 6], 0, 1, "float32", 1);
+  const logits = async (key?: { seed: number; step: number }) => {
+    const tensor = tf.tidy(() => head.logits(features, key));
+    const values = [...await tensor.data<"float32">()];
+    tensor.dispose();
+    return values;
+  };
+  const key = { seed: 5, step: 9 };
+  const plain = await logits();
+  assertEquals(drops.length, 0);
+  assertEquals(await logits(key), plain);
+  const [wide, inner] = [[2, 3, 8], [6, 32]];
+  assertEquals(drops.map(({ shape }) => shape), [wide, wide, inner, [6, 8], wide, inner, [6, 8]]);
+  assertEquals(
+    drops.map((drop) => [drop.rate, drop.key]),
+    drops.map((_, layer) => [0.25, { ...key, layer }]),
+  );
+  for (doubled = 0; doubled < 7; doubled++) {
+    assertNotEquals(await logits(key), plain, `mask ${doubled} has no effect`);
+  }
+  features.dispose();
+  head.dispose();
+  parameters.dispose();
 });

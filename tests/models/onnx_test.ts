@@ -178,16 +178,25 @@ for (const { name, architecture, convention } of CASES) {
     const { weights, ...rest } = await trained(network, convention);
     network.dispose();
     assertEquals(tensorShapes(architecture), new Map([...weights].map(([key, { shape }]) => [key, shape])));
-    const half = new Map([...weights].map(([key, { shape, data }]): [string, HostTensor] => {
-      return [key, { dtype: "F16", shape, data: Float16Array.from(data as Float32Array) }];
-    }));
-    const wide = new Map([...half].map(([key, tensor]): [string, HostTensor] => {
-      return [key, { dtype: "F32", shape: tensor.shape, data: toFloat32(tensor) }];
-    }));
-    const [bytes, exported] = [half, wide].map((weights) =>
-      exportNetwork({ ...rest, weights }, "expression")
-    );
-    assert(bytes.every((byte, i) => byte === exported[i]) && bytes.length === exported.length);
+    const halves: ((data: Float32Array<ArrayBuffer>) => Pick<HostTensor, "dtype" | "data">)[] = [
+      (data) => ({ dtype: "F16", data: Float16Array.from(data) }),
+      (data) => ({
+        dtype: "BF16",
+        data: Uint16Array.from(new Uint32Array(data.buffer), (bits) => bits >>> 16),
+      }),
+    ];
+    for (const half of halves) {
+      const narrow = new Map([...weights].map(([key, tensor]): [string, HostTensor] => {
+        return [key, { shape: tensor.shape, ...half(toFloat32(tensor)) }];
+      }));
+      const wide = new Map([...narrow].map(([key, tensor]): [string, HostTensor] => {
+        return [key, { dtype: "F32", shape: tensor.shape, data: toFloat32(tensor) }];
+      }));
+      const [bytes, expected] = [narrow, wide].map((given) =>
+        exportNetwork({ ...rest, weights: given }, "expression")
+      );
+      assert(bytes.length === expected.length && bytes.every((byte, i) => byte === expected[i]));
+    }
     const bias = [...weights.keys()].find((key) => key.endsWith("classifier.bias"))!;
     const misshapen = new Map(weights)
       .set(bias, { dtype: "F32", shape: [1, CLASSES], data: new Float32Array(CLASSES) })

@@ -95,10 +95,19 @@ Deno.test("calibration by hand: two bins", () => {
 Deno.test("thresholds: by hand, ties, no positives, and honest below optimistic", () => {
   const probabilities = Float32Array.of(0.1, 0.2, 0.3, 0.35, 0.05);
   assertAlmostEquals(bestThresholds(probabilities, [0, 1, 1, 1, -1], 1)[0], 0.15, 1e-6);
+  // Taken for a 0, the highest would move the threshold below .4.
+  const unsure = Float32Array.of(0.9, 0.8, 0.6, 0.5, 0.4);
+  assertAlmostEquals(bestThresholds(unsure, [-1, 1, 0, 0, 1], 1)[0], 0.7, 1e-6);
+  assertAlmostEquals(bestThresholds(unsure, [0, 1, 0, 0, 1], 1)[0], 0.2, 1e-6);
   assertEquals(bestThresholds(probabilities, [0, 0, 0, 0, 0], 1), [0.5]);
   const tie = bestThresholds(Float32Array.of(0.4, 0.4, 0.1), [1, 0, 0], 1)[0];
   assertAlmostEquals(tie, 0.25, 1e-6);
   assertEquals([...applyThresholds(Float32Array.of(0.3, 0.3), [0.2, 0.5])], [1, 0]);
+  // The other track's threshold is .25 for the first track, .85 for the second.
+  const apart = searchThresholds(Float32Array.of(0.9, 0.8, 0.3, 0.2), [1, 0, 1, 0], [0, 0, 1, 1], 1);
+  assertAlmostEquals(apart.thresholds[0], 0.25, 1e-6);
+  assertEquals([apart.optimistic.f1, apart.optimistic.accuracy], [0.8, 0.75]);
+  assertEquals([apart.honest.f1, apart.honest.accuracy], [0.5, 0.5]);
   const labels = Int8Array.from({ length: 400 }, () => random.chance(0.2) ? 1 : 0);
   const scores = Float32Array.from(labels, (label) => random.uniform(0, 0.3) + 0.1 * label);
   const tracks = Int32Array.from({ length: 200 }, (_, i) => i % 10);

@@ -153,7 +153,10 @@ async function expressionSections(
       title: "The ensemble's weights",
       note:
         "The score of every weighted sum of the networks' probabilities, on the same frames that the weights are chosen on: " +
-        "this picture is optimistic, the tables are not. Of equal scores the most even weights are chosen.",
+        `this picture is optimistic, ${
+          ensemble?.crossValidated ? "the tables are not" : "and so are the tables, since there is one track"
+        }. ` +
+        "Of equal scores the most even weights are chosen.",
       body: simplex,
     },
     {

@@ -178,6 +178,11 @@ const TORCH: [string, Uint8Array, string][] = [
     "has PyTorch's protocol a list of 2; expected 1001",
   ],
   [
+    "an old stream that gives a storage two lengths",
+    torchStream(pickle("]", ...torchTensor(4, [1], [1]), "a", ...torchTensor(2, [1], [1]), "a.")),
+    "gives storage 0 two lengths",
+  ],
+  [
     "a tensor of a subclass that makes itself",
     torchZip(pickle(
       "ctorch._tensor\n_rebuild_from_type_v2\nq\x000",
