@@ -27,16 +27,6 @@ export async function writeTextAtomic(path: string, text: string): Promise<void>
   await writeBytesAtomic(path, new TextEncoder().encode(text));
 }
 
-/** True if both paths are of one file that is there. */
-export async function isSameFile(a: string, b: string): Promise<boolean> {
-  try {
-    return await Deno.realPath(a) === await Deno.realPath(b);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /**
  * Makes the folder of a file and proves that the file can be written, before hours of training.
  *
