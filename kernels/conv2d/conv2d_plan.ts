@@ -4,8 +4,8 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import type { Own } from "../runtime/intermediates.ts";
 import type { Output } from "../runtime/dispatch.ts";
+import type { Own } from "../runtime/intermediates.ts";
 import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import { mostOperandBytes } from "../runtime/textures.ts";

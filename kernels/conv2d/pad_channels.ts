@@ -4,8 +4,8 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
-import type { Own } from "../runtime/intermediates.ts";
 import type { Output } from "../runtime/dispatch.ts";
+import type { Own } from "../runtime/intermediates.ts";
 import { foldWorkgroups, type Input, run } from "../runtime/program.ts";
 import { rowsOf, sizeOf } from "../runtime/shapes.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";

@@ -5,8 +5,8 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { isActivation } from "../matmul/activation.ts";
-import { withIntermediates } from "../runtime/intermediates.ts";
 import { emptySums, isRow, zeros } from "../matmul/rows.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import { backendInternals, reshapeInfo } from "../runtime/program.ts";
 import type { KernelAttributes, KernelInputs, Replacement } from "../runtime/registry.ts";
 import { conv2dBackwardFilter, conv2dBackwardInput, conv2dForward } from "./conv2d.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import type { Own } from "../runtime/intermediates.ts";
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
-import type { Own } from "../runtime/intermediates.ts";
 import padSource from "./matmul_pad.wgsl" with { type: "text" };
 
 /** Copies an operand with zeros. */

@@ -4,10 +4,10 @@
  * @module
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import { backendInternals, reshapeInfo } from "../runtime/program.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { withIntermediates } from "../runtime/intermediates.ts";
 import { matmul } from "./matmul.ts";
 
 /** True for one float a column: [N], [1, N], ... */

@@ -5,10 +5,10 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
 import { gridSlices } from "./grid.ts";
-import { withIntermediates } from "../runtime/intermediates.ts";
 import subgroupSource from "./matmul_subgroup.wgsl" with { type: "text" };
 import { layOut, type Operand, up4 } from "./pad.ts";
 import type { MatmulShape } from "./shape.ts";

@@ -5,12 +5,12 @@
  */
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { elementShader } from "../runtime/elements.ts";
+import { withIntermediates } from "../runtime/intermediates.ts";
 import { foldWorkgroups, run } from "../runtime/program.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import { ACTIVATION_INCLUDES } from "./activation.ts";
 import { type Epilogue, epilogueAlpha, epilogueConstants, STORE_INCLUDES } from "./epilogue.ts";
 import { gridSlices } from "./grid.ts";
-import { withIntermediates } from "../runtime/intermediates.ts";
 import pairedSource from "./paired.wgsl" with { type: "text" };
 import plainSource from "./matmul_plain.wgsl" with { type: "text" };
 import sumSource from "./matmul_sum.wgsl" with { type: "text" };
