@@ -11,7 +11,6 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import { release, submit } from "../runtime/program.ts";
 import type { NewKernel } from "../runtime/registry.ts";
 import {
-  type DirectionWeights,
   gruLayerBackwardInput,
   gruLayerBackwardSteps,
   gruLayerBackwardWeights,
@@ -20,6 +19,7 @@ import {
 import { cut, GRU_PARTS_KERNELS, join, partSizes } from "./gru_parts.ts";
 import { checkGru } from "./gru_shapes.ts";
 import type { GruGeometry } from "./gru_tiles.ts";
+import type { DirectionWeights } from "./gru_weights.ts";
 
 const LAYER = "FervidGru";
 

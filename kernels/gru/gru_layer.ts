@@ -27,8 +27,7 @@ import backwardTileSource from "./gru_bwd_tile.wgsl" with { type: "text" };
 import forwardSource from "./gru_fwd.wgsl" with { type: "text" };
 import forwardFinishSource from "./gru_fwd_finish.wgsl" with { type: "text" };
 import forwardTileSource from "./gru_fwd_tile.wgsl" with { type: "text" };
-import joinSource from "./gru_join.wgsl" with { type: "text" };
-import splitSource from "./gru_split.wgsl" with { type: "text" };
+import { type DirectionWeights, prepareWeights, splitGradients } from "./gru_weights.ts";
 
 const forwardIncludes = { "gru_fwd_finish.wgsl": forwardFinishSource };
 const backwardIncludes = { "gru_bwd_finish.wgsl": backwardFinishSource };
@@ -46,26 +45,12 @@ const BACKWARD_TILE: ShaderFile = {
 };
 const BIAS: ShaderFile = { file: "gru/gru_bias.wgsl", source: biasSource };
 const BEGIN: ShaderFile = { file: "gru/gru_begin.wgsl", source: beginSource };
-const JOIN: ShaderFile = { file: "gru/gru_join.wgsl", source: joinSource };
-const SPLIT: ShaderFile = { file: "gru/gru_split.wgsl", source: splitSource };
 
 /** All that the steps of a pass may run. */
 export const GRU_SHADERS: Readonly<Record<GruPass, readonly ShaderFile[]>> = {
   forward: [FORWARD, FORWARD_TILE],
   backward: [BACKWARD, BACKWARD_TILE],
 };
-
-/** The weights of one direction, gates r, z, n along 3G; G is a multiple of 4. */
-export interface DirectionWeights {
-  /** [D, 3G] */
-  readonly inputWeight: TensorInfo;
-  /** [G, 3G] */
-  readonly hiddenWeight: TensorInfo;
-  /** [3G] */
-  readonly inputBias: TensorInfo;
-  /** [3G] */
-  readonly hiddenBias: TensorInfo;
-}
 
 /** What forward gives: y, and what backward reads. */
 export interface GruLayerResult {
@@ -79,48 +64,6 @@ export interface GruLayerResult {
   readonly inputWeight: TensorInfo;
   /** [directions, G, 3G] */
   readonly hiddenWeight: TensorInfo;
-}
-
-/** first, second [rows, columns] -> [rows, 2 columns]; biases [n] -> [2n] */
-function join(
-  [first, second]: TensorInfo[],
-  [firstBias, secondBias]: TensorInfo[],
-  rows: number,
-  shape: number[],
-): [TensorInfo, TensorInfo] {
-  const columns = first.shape[0] * first.shape[1] / (4 * rows);
-  const biasColumns = firstBias.shape[0] / 4;
-  const workgroups = foldWorkgroups(Math.ceil(2 * Math.max(rows * columns, biasColumns) / LANES));
-  const [joined, joinedBias] = run({
-    shader: JOIN,
-    inputs: [first, second, firstBias, secondBias],
-    outputs: [{ shape }, { shape: [8 * biasColumns] }],
-    uniforms: { rows, columns, bias_columns: biasColumns, grid_row: workgroups[0] * LANES },
-    workgroups,
-  });
-  return [joined, joinedBias];
-}
-
-/** The weights as the kernels read them; both directions' together. */
-function prepareWeights(weights: readonly DirectionWeights[], { depth, hidden }: GruGeometry) {
-  if (weights.length === 1) {
-    const [{ inputWeight, hiddenWeight, inputBias, hiddenBias }] = weights;
-    const biases = [inputBias, hiddenBias].map((bias) => reshapeInfo(bias, bias.shape));
-    return {
-      inputWeight: reshapeInfo(inputWeight, inputWeight.shape),
-      hiddenWeight: reshapeInfo(hiddenWeight, [1, hidden, 3 * hidden]),
-      inputBias: biases[0],
-      hiddenBias: biases[1],
-    };
-  }
-  const pick = (name: keyof DirectionWeights) => weights.map((direction) => direction[name]);
-  const [inputWeight, inputBias] = join(pick("inputWeight"), pick("inputBias"), depth, [depth, 6 * hidden]);
-  const [hiddenWeight, hiddenBias] = join(pick("hiddenWeight"), pick("hiddenBias"), 1, [
-    2,
-    hidden,
-    3 * hidden,
-  ]);
-  return { inputWeight, inputBias, hiddenWeight, hiddenBias };
 }
 
 /** The states before each step, with the initial one in its place. */
@@ -156,19 +99,49 @@ export function gruLayerForward(
   geometry: GruGeometry,
   tile: GruTile = chooseGruTile("forward", geometry),
 ): GruLayerResult {
-  const { clips, frames, depth, hidden, directions } = geometry;
-  const { inputWeight, hiddenWeight, inputBias, hiddenBias } = prepareWeights(weights, geometry);
+  const { clips, frames, depth } = geometry;
+  const grid = divideSteps(tile, geometry);
+  const made: TensorInfo[] = []; // given back if a later dispatch cannot run
   const rows = reshapeInfo(x, [clips * frames, depth]);
-  const projected = matmul(rows, inputWeight, { bias: inputBias }); // [B * T, directions * 3G]
-  release(rows);
-  release(inputBias);
-  let previous = initialState && beginStates(initialState, geometry);
+  try {
+    const prepared = prepareWeights(weights, geometry, made);
+    const { inputWeight, hiddenWeight, inputBias, hiddenBias } = prepared;
+    const projected = matmul(rows, inputWeight, { bias: inputBias }); // [B * T, directions * 3G]
+    made.push(projected);
+    const previous = initialState && beginStates(initialState, geometry);
+    if (previous !== undefined) made.push(previous);
+    const states = forwardSteps(projected, prepared, previous, geometry, tile, grid, made);
+    [projected, inputBias, hiddenBias].forEach(release);
+    return { ...states, inputWeight, hiddenWeight };
+  } catch (error) {
+    made.forEach(release);
+    throw error;
+  } finally {
+    release(rows);
+  }
+}
+
+/**
+ * The steps' dispatches.
+ *
+ * @param begun the states before each step where there is an initial one; the others are written into it
+ */
+function forwardSteps(
+  projected: TensorInfo,
+  { hiddenWeight, hiddenBias }: Pick<DirectionWeights, "hiddenWeight" | "hiddenBias">,
+  begun: TensorInfo | undefined,
+  geometry: GruGeometry,
+  tile: GruTile,
+  { workgroups, stepsEach }: ReturnType<typeof divideSteps>,
+  made: TensorInfo[],
+): Pick<GruLayerResult, "y" | "gates" | "previous"> {
+  const { clips, frames, hidden, directions } = geometry;
+  let previous = begun;
   let y: TensorInfo | undefined;
   let gates: TensorInfo | undefined;
-  const { workgroups, stepsEach } = divideSteps(tile, geometry);
   for (let step = 0; step < frames; step += stepsEach) {
     const steps = Math.min(stepsEach, frames - step);
-    const products = steps - (step === 0 && !initialState ? 1 : 0);
+    const products = steps - (step === 0 && !begun ? 1 : 0);
     [previous, y, gates] = run({
       shader: tile.kind === "subgroup" ? FORWARD : FORWARD_TILE,
       constants: tile.constants,
@@ -178,14 +151,13 @@ export function gruLayerForward(
         y ? { inPlace: y } : { shape: [clips, frames, directions * hidden] },
         gates ? { inPlace: gates } : { shape: [clips, frames, directions, 4, hidden] },
       ],
-      uniforms: { clips, frames, units: hidden / 4, directions, step, steps, initial: initialState ? 1 : 0 },
+      uniforms: { clips, frames, units: hidden / 4, directions, step, steps, initial: begun ? 1 : 0 },
       workgroups,
       flops: 6 * products * directions * clips * hidden * hidden,
     });
+    if (step === 0) made.push(...(begun ? [] : [previous]), y, gates);
   }
-  release(projected);
-  release(hiddenBias);
-  return { y: y!, gates: gates!, previous: previous!, inputWeight, hiddenWeight };
+  return { y: y!, gates: gates!, previous: previous! };
 }
 
 /** The gradients at the gates, for all steps. */
@@ -290,7 +262,7 @@ export function gruLayerBackwardWeights(
     weights[0][1] = reshapeInfo(dHidden, [hidden, 3 * hidden]);
     release(dHidden);
   } else {
-    weights = split(dInput, dHidden, geometry);
+    weights = splitGradients(dInput, dHidden, geometry);
     release(dInput);
     release(dHidden);
   }
@@ -298,25 +270,6 @@ export function gruLayerBackwardWeights(
     const [inputBias, hiddenBias] = biases[direction];
     return { inputWeight, hiddenWeight, inputBias, hiddenBias };
   });
-}
-
-/** [D, 2 * 3G], [2, G, 3G] -> per direction [D, 3G], [G, 3G] */
-function split(dInput: TensorInfo, dHidden: TensorInfo, { depth, hidden }: GruGeometry): TensorInfo[][] {
-  const columns = 3 * hidden / 4;
-  const workgroups = foldWorkgroups(Math.ceil(Math.max(depth, hidden) * columns / LANES));
-  const [first, second, firstHidden, secondHidden] = run({
-    shader: SPLIT,
-    inputs: [dInput, dHidden],
-    outputs: [
-      { shape: [depth, 3 * hidden] },
-      { shape: [depth, 3 * hidden] },
-      { shape: [hidden, 3 * hidden] },
-      { shape: [hidden, 3 * hidden] },
-    ],
-    uniforms: { rows: depth, columns, hidden_size: hidden * columns, grid_row: workgroups[0] * LANES },
-    workgroups,
-  });
-  return [[first, firstHidden], [second, secondHidden]];
 }
 
 /** dProjected [B * T, directions * 3G], inputWeight [D, directions * 3G] -> dx [B, T, D] */

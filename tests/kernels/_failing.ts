@@ -7,13 +7,19 @@ import { backendInternals, release } from "../../kernels/runtime/program.ts";
 /** Runs a body whose dispatch number `n`, counted by operands, throws before it makes anything. */
 function failing<T>(n: number, body: () => T): T | undefined {
   const internals = backendInternals();
-  const upload = internals.uploadToGPU;
+  const { uploadToGPU, makeTensorInfo } = internals;
   const failure = new Error("Cannot run: a test says so");
   let count = 0;
+  let fresh = 0; // outputs that are made and have no buffer yet
+  internals.makeTensorInfo = (...given) => {
+    fresh++;
+    return makeTensorInfo.apply(internals, given);
+  };
   internals.uploadToGPU = (id) => {
-    // What a dispatch reads or updates comes first and has a buffer; its new outputs have none yet.
-    if (internals.tensorMap.get(id).resource && count++ === n) throw failure;
-    upload.call(internals, id);
+    // What a dispatch reads or updates comes first, and has a buffer; then come its outputs.
+    if (!internals.tensorMap.get(id).resource) fresh--;
+    else if (fresh === 0 && count++ === n) throw failure;
+    uploadToGPU.call(internals, id);
   };
   try {
     return body();
@@ -21,7 +27,9 @@ function failing<T>(n: number, body: () => T): T | undefined {
     if (error === failure) return undefined;
     throw error;
   } finally {
-    delete (internals as Partial<typeof internals>).uploadToGPU; // an own method hid the prototype's
+    const own = internals as Partial<typeof internals>; // an own method hid the prototype's
+    delete own.uploadToGPU;
+    delete own.makeTensorInfo;
   }
 }
 

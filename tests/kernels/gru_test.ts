@@ -36,6 +36,7 @@ import { mostOperandBytes } from "../../kernels/runtime/textures.ts";
 import { countDispatches } from "../../kernels/runtime/timing.ts";
 import { compare } from "../_compare.ts";
 import { gradcheck } from "../_gradcheck.ts";
+import { requireNothingLeft } from "./_failing.ts";
 import { withLimits } from "./_limits.ts";
 import { watchConstants } from "./_constants.ts";
 
@@ -352,6 +353,29 @@ Deno.test("gru: every tile constant of both variants, steps apart and fused", as
   ];
   const biasTiles = [[1, 1], [8, 3], [64, 2], [16, 16]] as const;
   for (const [i, tile] of tiles.entries()) await checkTile(testCase, tile, biasTiles[i % biasTiles.length]);
+});
+
+Deno.test("gru: leaves nothing behind where a dispatch cannot run", () => {
+  for (const directions of [1, 2] as const) {
+    for (const initialState of [false, true]) {
+      const geometry: GruGeometry = { clips: 4, frames: 3, depth: 4, hidden: 8, directions };
+      const drawn = drawLayer({ name: "", geometry, initialState });
+      const inputs = () =>
+        [
+          drawn.x,
+          ...drawn.weights.flatMap((w) => NAMES.map((name) => w[name])),
+          ...(drawn.initial ? [drawn.initial] : []),
+        ].map(toTensor);
+      const tile = workgroupTile(1, 2, 2, 1, 1); // a dispatch a step
+      requireNothingLeft(inputs, ([x, ...rest]) => {
+        const weights = Array.from({ length: directions }, (_, d) =>
+          Object.fromEntries(
+            NAMES.map((name, n) => [name, rest[4 * d + n]]),
+          ) as unknown as GruDirectionWeights);
+        return Object.values(gruLayerForward(x, weights, rest[4 * directions], geometry, tile));
+      });
+    }
+  }
 });
 
 Deno.test("gru: fused steps want a workgroup that holds all units", () => {
