@@ -139,13 +139,10 @@ export const GRU_KERNELS: readonly NewKernel[] = [
   ...GRU_PARTS_KERNELS,
 ];
 
-/** [.., n] -> [.., m], filled up with zeros */
-function padLast(tensor: tf.Tensor, size: number): tf.Tensor {
-  const missing = size - tensor.shape[tensor.rank - 1];
-  if (missing === 0) return tensor;
-  return tensor.pad(
-    tensor.shape.map((_, axis): [number, number] => [0, axis === tensor.rank - 1 ? missing : 0]),
-  );
+/** Filled up with zeros to these sizes; the same tensor if it has them. */
+function padTo(tensor: tf.Tensor, shape: readonly number[]): tf.Tensor {
+  const missing = shape.map((size, axis): [number, number] => [0, size - tensor.shape[axis]]);
+  return missing.every(([, count]) => count === 0) ? tensor : tensor.pad(missing);
 }
 
 /**
@@ -157,19 +154,20 @@ function padLast(tensor: tf.Tensor, size: number): tf.Tensor {
 function padWeights(weights: GruDirectionWeights, padded: number, inputGroups: number): GruDirectionWeights {
   const hidden = weights.hiddenWeight.shape[0];
   if (hidden === padded) return weights;
-  const columns = (tensor: tf.Tensor) =>
-    // [.., 3G] -> [.., 3 padded]
-    padLast(tensor.reshape([-1, 3, hidden]), padded).reshape([...tensor.shape.slice(0, -1), 3 * padded]);
-  const rows = (tensor: tf.Tensor, groups: number) => { // [groups * G, C] -> [groups * padded, C]
-    const grouped = tensor.reshape([groups, hidden * tensor.shape[1]!]);
-    return padLast(grouped, padded * tensor.shape[1]!).reshape([groups * padded, tensor.shape[1]!]);
-  };
-  const inputWeight = columns(weights.inputWeight);
+  // [groups * rows, 3G] -> [groups * to, 3 padded], rows and columns by one op: each is a dispatch, and one backwards
+  const matrix = (tensor: tf.Tensor2D, groups: number, to: number) =>
+    padTo(tensor.reshape([groups, tensor.shape[0] / groups, 3, hidden]), [groups, to, 3, padded])
+      .reshape<tf.Tensor2D>([groups * to, 3 * padded]);
+  const bias = (tensor: tf.Tensor1D) =>
+    padTo(tensor.reshape([3, hidden]), [3, padded]).reshape<tf.Tensor1D>([3 * padded]);
+  const { inputWeight, hiddenWeight, inputBias, hiddenBias } = weights;
   return {
-    inputWeight: (inputGroups === 0 ? inputWeight : rows(inputWeight, inputGroups)) as tf.Tensor2D,
-    hiddenWeight: rows(columns(weights.hiddenWeight), 1) as tf.Tensor2D,
-    inputBias: columns(weights.inputBias) as tf.Tensor1D,
-    hiddenBias: columns(weights.hiddenBias) as tf.Tensor1D,
+    inputWeight: inputGroups === 0
+      ? matrix(inputWeight, 1, inputWeight.shape[0])
+      : matrix(inputWeight, inputGroups, padded),
+    hiddenWeight: matrix(hiddenWeight, 1, padded),
+    inputBias: bias(inputBias),
+    hiddenBias: bias(hiddenBias),
   };
 }
 
@@ -215,7 +213,7 @@ function runParts(
   const states = initialState && cut(initialState, 1, sizes);
   const parts = clips.map((part, i) => {
     const results = tf.tidy(() => {
-      const state = states && padLast(states[i], padded) as tf.Tensor3D;
+      const state = states && padTo(states[i], [...states[i].shape.slice(0, 2), padded]) as tf.Tensor3D;
       const layers = runLayers(part, filled, state).map((y) =>
         y.reshape<tf.Tensor4D>([sizes[i], frames, directions, padded])
       );
