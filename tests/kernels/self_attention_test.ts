@@ -153,7 +153,8 @@ Deno.test("selfAttention: the same bits twice", async () => {
 });
 
 Deno.test("selfAttention: leaves nothing behind where a dispatch cannot run", () => {
-  const testCase: AttentionCase = { name: "", clips: 2, frames: 5, heads: 2, size: 8 };
+  // 20 rows: of other than multiples of 4 matmul pads its operands first.
+  const testCase: AttentionCase = { name: "", clips: 4, frames: 5, heads: 2, size: 8 };
   const kernel = (name: string, inputs: Record<string, TensorInfo>) => {
     const { kernelFunc } = tf.getKernel(name, "webgpu");
     const attrs = { heads: 2, scale: 0.3 } as unknown as tf.NamedAttrMap;
