@@ -57,22 +57,24 @@ export async function saveCheckpoint(
   const tensors = await network.parameters.toHost();
   for (const [name, tensor] of await optimizer.toHost()) tensors.set(MOMENTUM_PREFIX + name, tensor);
   const metadata = { format: FORMAT, version: String(VERSION), header: JSON.stringify(header) };
+  let kept = true; // unless there is none
   try {
-    await keepPrevious(path);
+    kept = await keepPrevious(path);
     await writeSafetensors(path, tensors, metadata);
   } catch (error) {
     const { epoch, step } = header.position;
     throw new UserError(
       `Cannot write the checkpoint of epoch ${epoch + 1}, step ${step}, to ${path}: ${
         (error as Error).message
-      }; ` +
-        `the one before it is kept: free some space and go on with --resume`,
+      }; ${
+        kept ? "the one before it is kept" : "there is none before it"
+      }: free some space and go on with --resume`,
     );
   }
 }
 
-/** Gives the current checkpoint a second name; the write that follows replaces the first. */
-async function keepPrevious(path: string): Promise<void> {
+/** Gives the current checkpoint, if there is one, a second name; the write that follows replaces the first. */
+async function keepPrevious(path: string): Promise<boolean> {
   const link = `${previousPath(path)}.tmp`;
   await Deno.remove(link).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -80,10 +82,11 @@ async function keepPrevious(path: string): Promise<void> {
   try {
     await Deno.link(path, link);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return; // this is the first checkpoint
+    if (error instanceof Deno.errors.NotFound) return false; // this is the first checkpoint
     await Deno.copyFile(path, link); // a file system without hard links
   }
   await Deno.rename(link, previousPath(path));
+  return true;
 }
 
 /**

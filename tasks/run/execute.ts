@@ -3,31 +3,34 @@
  *
  * @module
  */
-import { type BadImage, BadImages } from "../../data/bad_images.ts";
+import { BadImages } from "../../data/bad_images.ts";
 import { ImageWorkers } from "../../data/image_workers.ts";
 import { ImageError } from "../../data/images.ts";
 import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { type Architecture, isTemporal, type NetworkName } from "../../models/networks.ts";
 import { badImageLines } from "./bad_image_flag.ts";
-import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
+import { loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, oneTrackLine, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
 import { applyChoices } from "./choices.ts";
 import { startDevice } from "./device.ts";
+import {
+  checkpointAt,
+  checkpointPath,
+  clearOutputs,
+  earlierRun,
+  type ExistingRun,
+  predictionsPath,
+  requireSameData,
+} from "./earlier.ts";
 import type { Reading } from "./frames.ts";
 import { openInitialWeights, withInitialWeights } from "./init.ts";
 import { scoreFrames } from "./inference.ts";
+import { lockFolder } from "./lock.ts";
 import { writePredictions } from "./predictions.ts";
-import {
-  differingKeys,
-  readRecord,
-  readVersions,
-  RecordFile,
-  type RunRecord,
-  type Scores,
-} from "./record.ts";
+import { readVersions, RecordFile, type RunRecord, type Scores } from "./record.ts";
 import { refine } from "./refine.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
@@ -35,11 +38,7 @@ import type { Splits } from "./training.ts";
 import type { TrainingObserver } from "./trainer.ts";
 import { RunWatch } from "./watch.ts";
 
-/** Keys of a run file that may change when a run is gone on with. */
-const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$|^loader\b/;
-
-/** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
-export type ExistingRun = "refuse" | "resume" | "overwrite";
+export type { ExistingRun } from "./earlier.ts";
 
 /** Where a run writes, and over what. */
 export interface ExecuteOptions {
@@ -75,7 +74,8 @@ export async function executeRun(
   const recordPath = `${out}/record.json`;
   const run = await withInitialWeights(given);
   await requireWritable(recordPath);
-  const earlier = await earlierRun(recordPath, run, existing, context);
+  using _lock = await lockFolder(out);
+  const earlier = await earlierRun(out, run, existing, context);
   const adapter = await startDevice(context);
   const variants = await applyChoices(run.tuning.variants ?? undefined, adapter, context);
   await drawFaces(run, context);
@@ -83,7 +83,8 @@ export async function executeRun(
   const { root, labelSet, index } = run.data;
   const splits = await openSplits(root, labelSet, ["train", "validation"], context, { index, badImages });
   const data = await fingerprint(run, splits, badImages, context);
-  if (earlier !== undefined) requireSameData(earlier, data, recordPath);
+  if (earlier === undefined) await clearOutputs(out, run);
+  else requireSameData(earlier, data, recordPath);
   const file = new RecordFile(recordPath, {
     run: toRunFile(run),
     versions: await readVersions(),
@@ -139,65 +140,13 @@ export async function executeRun(
       status: interrupted ? "interrupted" : "failed",
       error: interrupted ? null : (error as Error).message,
       badImages: badImages.list(),
-    });
+    }).catch((second) => context.log((second as Error).message)); // the first error is the one to report
     await watch.report(probabilities);
     if (!(error instanceof ImageError)) throw error;
     throw new UserError(
       `${error.message}; make it good, or leave such frames out with --on-bad-image=skip, and go on with --resume`,
     );
   }
-}
-
-/** What a run takes over from the one that it goes on with. */
-interface EarlierRun {
-  readonly record: Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data">;
-  /** images that stay out */
-  readonly leftOut: readonly BadImage[];
-}
-
-/** The record of the run that is gone on with. */
-async function earlierRun(
-  path: string,
-  run: ResolvedRun,
-  existing: ExistingRun,
-  context: Context,
-): Promise<EarlierRun | undefined> {
-  try {
-    await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  if (existing === "overwrite") return undefined;
-  const record = await readRecord(path);
-  if (existing === "refuse") {
-    throw new UserError(
-      `Cannot start the run: ${path} is the record of a run (${record.status}, ${record.updatedAt}); ` +
-        `expected --resume to go on with it, --overwrite to replace it, or another --out`,
-    );
-  }
-  const differences = differingKeys(record.run, toRunFile(run));
-  const fixed = differences.filter((key) => !FREE_KEYS.test(key));
-  if (fixed.length > 0) {
-    throw new UserError(
-      `Cannot resume ${path}: ${fixed.join(", ")} changed since; expected the same run, but for its recipe`,
-    );
-  }
-  for (const key of differences) context.log(`resuming with another ${key}`);
-  const { startedAt, networks, changedKeys, data } = record;
-  const skipping = (record.run as Partial<ResolvedRun>).data?.onBadImage === "skip";
-  return {
-    record: { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] },
-    leftOut: skipping ? record.badImages : [],
-  };
-}
-
-function requireSameData({ record: earlier }: EarlierRun, data: RunRecord["data"], path: string): void {
-  const changed = differingKeys(earlier.data, data);
-  if (changed.length === 0) return;
-  throw new UserError(
-    `Cannot resume ${path}: the data's ${changed.join(", ")} changed since; expected the data it began with`,
-  );
 }
 
 async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
@@ -248,7 +197,7 @@ async function trainNetworks(
   for (const network of networksOf(run)) {
     const { architecture: sizes, recipe } = run.models[network]!;
     const architecture: Architecture = { ...sizes, classes: splits.train.classNames.length };
-    const path = `${out}/${network}.safetensors`;
+    const path = checkpointPath(out, network);
     const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
     if (isTemporal(network) && backbone === undefined && init === undefined && resume === undefined) {
       throw new UserError(
@@ -279,7 +228,7 @@ async function trainNetworks(
       : plain;
     // A column for each of thousands of people would be of no use.
     if (labelSet !== "identity") {
-      await writePredictions(`${out}/${network}.predictions.csv`, splits.validation, values);
+      await writePredictions(predictionsPath(out, network), splits.validation, values);
     }
     await file.updateNetwork(network, {
       checkpoint: path,
@@ -302,15 +251,4 @@ function scoresOf(probabilities: Float32Array, { validation }: Splits): Scores {
 
 function meanOf(a: Float32Array, b: Float32Array): Float32Array {
   return a.map((value, i) => (value + b[i]) / 2);
-}
-
-/** The checkpoint to go on from; undefined if the network was not begun. */
-async function checkpointAt(path: string, network: NetworkName): Promise<Checkpoint | undefined> {
-  try {
-    await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  return await loadNetworkCheckpoint(path, [network]);
 }

@@ -156,7 +156,7 @@ export async function runTraining(
 ): Promise<RunResult> {
   const { architecture, recipe, convention, seed } = configuration;
   const { backbone, init, resume } = start;
-  if (resume !== undefined) requireSameArchitecture(resume, architecture);
+  if (resume !== undefined) requireSameRun(resume, configuration);
   const network = createNetwork(architecture, seed);
   const stores: FeatureStore[] = [];
   let run: NetworkRun | undefined;
@@ -184,6 +184,18 @@ export async function runTraining(
     network.dispose();
     run?.dispose();
     stores.forEach((store) => store.close());
+  }
+}
+
+/** Refuses to go on from another run's checkpoint: the weights would be of both. */
+function requireSameRun(checkpoint: Checkpoint, configuration: RunConfiguration): void {
+  requireSameArchitecture(checkpoint, configuration.architecture);
+  for (const key of ["seed", "labelSet", "convention"] as const) {
+    const [given, wanted] = [checkpoint[key], configuration[key]].map((value) => JSON.stringify(value));
+    if (given === wanted) continue;
+    throw new UserError(
+      `Cannot resume from ${checkpoint.path}: it is another run's, with ${key} ${given}; this run has ${wanted}`,
+    );
   }
 }
 

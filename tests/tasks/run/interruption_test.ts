@@ -100,6 +100,8 @@ Deno.test("on a full disk the checkpoint that was there stays, and the error say
     await onFullDisk(() => assertRejects(save, UserError, "No space left on device (os error 28); the one"));
     assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(".tmp")), []);
     assertEquals((await loadCheckpoint(path)).position.step, 2);
+    const first = () => saveCheckpoint(`${folder}/none/cnn.safetensors`, header(3), network, optimizer);
+    await assertRejects(first, UserError, "there is none before it");
     await saveCheckpoint(path, header(4), network, optimizer); // the disk has space again
     assertEquals((await loadCheckpoint(path)).position.step, 4);
     assertEquals((await loadCheckpoint(previousPath(path))).position.step, 2);

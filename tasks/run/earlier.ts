@@ -1,0 +1,147 @@
+/**
+ * What lies in a run's output folder from before: the record and the checkpoints of a run that is gone on with, or
+ * replaced.
+ *
+ * @module
+ */
+import type { BadImage } from "../../data/bad_images.ts";
+import { NETWORK_NAMES, type NetworkName } from "../../models/networks.ts";
+import { type Checkpoint, previousPath } from "./checkpoint.ts";
+import { type Context, UserError } from "./cli.ts";
+import { isSameFile } from "./files.ts";
+import { differingKeys, readRecord, type RunRecord } from "./record.ts";
+import { networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
+import { loadNetworkCheckpoint } from "./session.ts";
+
+/** Keys of a run file that may change when a run is gone on with. */
+const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$|^loader\b/;
+
+/** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
+export type ExistingRun = "refuse" | "resume" | "overwrite";
+
+/** What a run takes over from the one that it goes on with. */
+export interface EarlierRun {
+  readonly record: Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data">;
+  /** images that stay out */
+  readonly leftOut: readonly BadImage[];
+}
+
+/** Where a network's checkpoint lies. */
+export function checkpointPath(out: string, network: NetworkName): string {
+  return `${out}/${network}.safetensors`;
+}
+
+/** Where a network's probabilities of the validation frames lie. */
+export function predictionsPath(out: string, network: NetworkName): string {
+  return `${out}/${network}.predictions.csv`;
+}
+
+/**
+ * The record of the run that is gone on with; undefined if the run begins anew.
+ *
+ * @throws {UserError} if the folder holds what this run may neither go on with nor replace
+ */
+export async function earlierRun(
+  out: string,
+  run: ResolvedRun,
+  existing: ExistingRun,
+  context: Context,
+): Promise<EarlierRun | undefined> {
+  const path = `${out}/record.json`;
+  await keepStart(out, run);
+  if (existing === "overwrite") return undefined;
+  if (!await exists(path)) {
+    await refuseCheckpoints(out, run, existing);
+    return undefined;
+  }
+  const record = await readRecord(path);
+  if (existing === "refuse") {
+    throw new UserError(
+      `Cannot start the run: ${path} is the record of a run (${record.status}, ${record.updatedAt}); ` +
+        `expected --resume to go on with it, --overwrite to replace it, or another --out`,
+    );
+  }
+  const differences = differingKeys(record.run, toRunFile(run));
+  const fixed = differences.filter((key) => !FREE_KEYS.test(key));
+  if (fixed.length > 0) {
+    throw new UserError(
+      `Cannot resume ${path}: ${fixed.join(", ")} changed since; expected the same run, but for its recipe`,
+    );
+  }
+  for (const key of differences) context.log(`resuming with another ${key}`);
+  const { startedAt, networks, changedKeys, data } = record;
+  const skipping = (record.run as Partial<ResolvedRun>).data?.onBadImage === "skip";
+  return {
+    record: { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] },
+    leftOut: skipping ? record.badImages : [],
+  };
+}
+
+/** @throws {UserError} if the run would write over the weights that it begins with */
+async function keepStart(out: string, run: ResolvedRun): Promise<void> {
+  for (const start of startsOf(run)) {
+    for (const network of networksOf(run)) {
+      if (!await isSameFile(start, checkpointPath(out, network))) continue;
+      throw new UserError(
+        `Cannot start the run: it begins with ${start} and would write over it; expected another --out`,
+      );
+    }
+  }
+}
+
+/** Checkpoints without a record say too little to go on from, and nobody asked to replace them. */
+async function refuseCheckpoints(out: string, run: ResolvedRun, existing: ExistingRun): Promise<void> {
+  for (const network of networksOf(run)) {
+    const path = checkpointPath(out, network);
+    if (!await exists(path)) continue;
+    throw new UserError(
+      `Cannot ${
+        existing === "resume" ? "resume" : "start the run"
+      }: ${path} is a checkpoint without a record.json beside it; expected --overwrite to replace it, or another --out`,
+    );
+  }
+}
+
+/** The files that a run begins with. */
+function startsOf({ init, backbone }: ResolvedRun): string[] {
+  return [init?.file, backbone].filter((path) => typeof path === "string");
+}
+
+/** Removes what an earlier run left, so that nothing of it can be taken for this one's. */
+export async function clearOutputs(out: string, run: ResolvedRun): Promise<void> {
+  for (const network of NETWORK_NAMES) {
+    const checkpoint = checkpointPath(out, network);
+    for (const path of [checkpoint, previousPath(checkpoint), predictionsPath(out, network)]) {
+      const needed = await Promise.all(startsOf(run).map((start) => isSameFile(start, path)));
+      if (!needed.includes(true) && await exists(path)) await Deno.remove(path);
+    }
+  }
+}
+
+/** @throws {UserError} if the run began with other data */
+export function requireSameData(
+  { record: earlier }: EarlierRun,
+  data: RunRecord["data"],
+  path: string,
+): void {
+  const changed = differingKeys(earlier.data, data);
+  if (changed.length === 0) return;
+  throw new UserError(
+    `Cannot resume ${path}: the data's ${changed.join(", ")} changed since; expected the data it began with`,
+  );
+}
+
+/** The checkpoint to go on from; undefined if the network was not begun. */
+export async function checkpointAt(path: string, network: NetworkName): Promise<Checkpoint | undefined> {
+  return await exists(path) ? await loadNetworkCheckpoint(path, [network]) : undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

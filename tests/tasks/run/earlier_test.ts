@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { loadCheckpoint } from "../../../tasks/run/checkpoint.ts";
+import { UserError } from "../../../tasks/run/cli.ts";
+import { lockFolder } from "../../../tasks/run/lock.ts";
+import { taskCommand } from "../_task.ts";
+import { contextFor, execute, exists, inFolder, smallest } from "./_run.ts";
+
+Deno.test("a run that replaces another takes nothing over from it, however it is gone on with", () =>
+  inFolder(async (folder) => {
+    const run = smallest(folder, ["cnn", "rnn"]);
+    const out = `${folder}/out`;
+    const seed = { overrides: ["seed=2"] };
+    await execute(run, out);
+    const before = await loadCheckpoint(`${out}/rnn.safetensors`);
+    assertEquals(before.seed, 1);
+    const context = contextFor(/^ResNet50 epoch 1/);
+    await assertRejects(() => execute(run, out, "overwrite", { ...seed, context }), DOMException);
+    for (const name of ["rnn.safetensors", "rnn.predictions.csv", "cnn.previous.safetensors"]) {
+      assertEquals(await exists(`${out}/${name}`), false, name);
+    }
+    const { record } = await execute(run, out, "resume", seed);
+    assertEquals((await loadCheckpoint(`${out}/rnn.safetensors`)).seed, 2);
+    const { record: whole } = await execute(run, `${folder}/whole`, "refuse", seed);
+    assertEquals(record.networks.rnn!.weightsSha256, whole.networks.rnn!.weightsSha256);
+
+    // A checkpoint that somebody put there.
+    await Deno.copyFile(`${folder}/whole/cnn.safetensors`, `${folder}/seed_2.safetensors`);
+    const other = `${folder}/other`;
+    await execute(smallest(folder), other);
+    await Deno.copyFile(`${folder}/seed_2.safetensors`, `${other}/cnn.safetensors`);
+    const resumed = await assertRejects(() => execute(smallest(folder), other, "resume"), UserError);
+    assertStringIncludes(resumed.message, "it is another run's, with seed 2; this run has 1");
+
+    // One without a record is neither gone on with nor written over.
+    await Deno.remove(`${other}/record.json`);
+    for (const existing of ["refuse", "resume"] as const) {
+      await assertRejects(
+        () => execute(smallest(folder), other, existing),
+        UserError,
+        "cnn.safetensors is a checkpoint without a record.json beside it",
+      );
+    }
+    // Nor is the one that a run begins with.
+    const file = `${other}/cnn.safetensors`;
+    await assertRejects(
+      () => execute({ ...smallest(folder), init: { file } }, other, "overwrite"),
+      UserError,
+      `it begins with ${file} and would write over it`,
+    );
+    const { models, ...rest } = smallest(folder, ["rnn"]);
+    const temporal = await execute({ ...rest, models, backbone: file }, other, "overwrite");
+    assertEquals(temporal.interrupted, false);
+    assert(await exists(file));
+  }));
+
+Deno.test("one run at a time in a folder; a lock ends with its process", () =>
+  inFolder(async (folder) => {
+    {
+      using _lock = await lockFolder(folder);
+      const refused = await assertRejects(() => execute(smallest(folder), folder), UserError);
+      assertStringIncludes(refused.message, `another one (process ${Deno.pid}) writes to ${folder}`);
+    }
+    assertEquals(await exists(`${folder}/.lock`), false);
+    await Deno.writeTextFile(`${folder}/.lock`, "1\n"); // its process was killed
+    using _again = await lockFolder(folder);
+    assertEquals(await Deno.readTextFile(`${folder}/.lock`), `${Deno.pid}\n`);
+    const file = `${folder}/run.json`;
+    await Deno.writeTextFile(file, JSON.stringify(smallest(folder)));
+    const { code, stderr } = await taskCommand("train", "--run", file, "--out", folder).output();
+    assertEquals(code, 1);
+    assertStringIncludes(new TextDecoder().decode(stderr), `another one (process ${Deno.pid}) writes`);
+  }));
+
+Deno.test("what ended a run is reported, also where the record can no longer be written", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/out`;
+    const context = contextFor();
+    const log = context.log;
+    context.log = (line) => {
+      log(line);
+      if (!/^ResNet50 epoch 1/.test(line)) return;
+      Deno.removeSync(`${out}/record.json`);
+      Deno.mkdirSync(`${out}/record.json`); // no file can take its place
+      throw new Error("the first error");
+    };
+    await assertRejects(
+      () => execute(smallest(folder), out, "refuse", { context }),
+      Error,
+      "the first error",
+    );
+    assert(context.lines.some((line) => line.includes("Cannot write") && line.includes("record.json")));
+  }));
