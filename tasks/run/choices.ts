@@ -8,6 +8,7 @@ import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { useChoices } from "../../kernels/runtime/tuner.ts";
 import { TUNE_CASES } from "../tune/cases.ts";
 import { type Context, UserError } from "./cli.ts";
+import { noteVariants } from "./computed_by.ts";
 
 /**
  * The file's content; undefined if there is no such file.
@@ -38,6 +39,16 @@ export function refusedChoices(path: string, error: unknown, advice: string): un
  * @throws {UserError} if there is no such file, it cannot be read, or it is of another adapter
  */
 export async function applyChoices(
+  path: string | undefined,
+  adapter: AdapterRecord,
+  context: Context,
+): Promise<string> {
+  const used = await useFile(path, adapter, context);
+  noteVariants(used);
+  return used;
+}
+
+async function useFile(
   path: string | undefined,
   adapter: AdapterRecord,
   context: Context,

@@ -13,6 +13,7 @@ import { ImageError } from "../../data/images.ts";
 import { temporaryName } from "../../data/whole_file.ts";
 import { isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import type { ResNet50 } from "../../models/resnet50.ts";
+import { computedBy } from "./computed_by.ts";
 import { writeTextAtomic } from "./files.ts";
 import { hashTensors } from "./fingerprint.ts";
 import { type FrameOptions, frameSamples, overFrames } from "./frames.ts";
@@ -61,17 +62,11 @@ class FileStore implements FeatureStore {
   readonly #path: string;
   readonly #file: Deno.FsFile;
 
-  constructor(path: string, width: number, create: boolean, bad: ReadonlyMap<number, string> = new Map()) {
+  constructor(path: string, width: number, bad: ReadonlyMap<number, string>) {
     this.width = width;
     this.bad = bad;
     this.#path = path;
-    this.#file = Deno.openSync(path, create ? { write: true, create, truncate: true } : { read: true });
-  }
-
-  put(first: number, rows: Float32Array): void {
-    this.#file.seekSync(first * this.width * 4, Deno.SeekMode.Start);
-    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
-    for (let written = 0; written < bytes.length;) written += this.#file.writeSync(bytes.subarray(written));
+    this.#file = Deno.openSync(path, { read: true });
   }
 
   gather(rows: ArrayLike<number>): Promise<Float32Array> {
@@ -101,8 +96,8 @@ class FileStore implements FeatureStore {
 }
 
 /**
- * Names what features depend on: the backbone's weights, the input convention and size, and the images, by name,
- * size and time of change.
+ * Names what features depend on: the backbone's weights and graph, what computes, the input convention and size, and the
+ * images, by name, size and time of change.
  */
 async function featureKey(
   network: TemporalNetwork,
@@ -112,7 +107,8 @@ async function featureKey(
   const tensors = await network.parameters.toHost();
   const weights = new Map([...tensors].filter(([name]) => isBackboneParameter(name)));
   const hash = createHash("sha256").update(
-    `${hashTensors(weights)} ${JSON.stringify(convention)} ${size} ${flip}`,
+    `${hashTensors(weights)} ${network.architecture.graph ?? "caffe"} ${await computedBy()} ` +
+      `${JSON.stringify(convention)} ${size} ${flip}`,
   );
   for (const track of dataset.tracks) {
     for (let i = 0; i < track.frames.length; i++) {
@@ -154,7 +150,7 @@ function withReasons(rows: readonly number[], dataset: Dataset, badImages: BadIm
 
 /**
  * The features of every kept frame by the backbone in evaluation mode: from the cache if it has them, else computed
- * and put there. A file in the cache is whole: it is written under a temporary name; beside it is the list of the rows
+ * and put there. A file in the cache is whole: it is written under a temporary name of its own; beside it is the list of the rows
  * whose image was left out, if there are any.
  *
  * @param folder the cache
@@ -174,7 +170,7 @@ export async function openFeatures(
     await Deno.mkdir(folder, { recursive: true });
     bad = await writeFeatures(network, dataset, path, options);
   }
-  if (rows * width * 4 > MEMORY_BYTES) return new FileStore(path, width, false, bad);
+  if (rows * width * 4 > MEMORY_BYTES) return new FileStore(path, width, bad);
   return new MemoryStore(new Float32Array((await Deno.readFile(path)).buffer), width, bad);
 }
 
@@ -185,24 +181,30 @@ async function writeFeatures(
   path: string,
   options: FrameOptions,
 ): Promise<ReadonlyMap<number, string>> {
+  const { featureWidth: width } = backbone;
   const temporary = temporaryName(path);
-  const file = new FileStore(temporary, backbone.featureWidth, true);
+  const file = Deno.openSync(temporary, { write: true, createNew: true });
+  const put = (first: number, rows: Float32Array) => {
+    file.seekSync(first * width * 4, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+  };
   using _held = backbone.holdWeights();
   const compute = (images: Parameters<ResNet50["features"]>[0]) =>
     backbone.features(images, { training: false });
-  let rows: number[];
   try {
-    rows = await overFrames(dataset, options, compute, (first, values) => file.put(first, values));
+    const rows = await overFrames(dataset, options, compute, put);
+    const bad = withReasons(rows, dataset, options.badImages);
+    await file.sync();
+    await writeTextAtomic(badPath(path), JSON.stringify([...bad]));
+    await Deno.rename(temporary, path);
+    return bad;
   } catch (error) {
-    file.close();
-    await Deno.remove(temporary);
+    await Deno.remove(temporary).catch(() => {}); // the first error is the one to report
     throw error;
+  } finally {
+    file.close();
   }
-  file.close();
-  const bad = withReasons(rows, dataset, options.badImages);
-  await writeTextAtomic(badPath(path), JSON.stringify([...bad]));
-  await Deno.rename(temporary, path);
-  return bad;
 }
 
 function badPath(path: string): string {
