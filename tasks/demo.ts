@@ -5,13 +5,14 @@
  */
 import { defaultLayers } from "../models/layers_default.ts";
 import { PAPER_TABLE_1 } from "../models/metrics.ts";
-import { defineCommand, type Options, runTask } from "./run/cli.ts";
+import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { baselines, metricsLines, scoreSingles, verdictOn } from "./run/evaluation.ts";
-import { executeRun, type ExistingRun } from "./run/execute.ts";
-import { differingKeys, readRecord } from "./run/record.ts";
+import { decideExisting } from "./run/earlier.ts";
+import { type Advice, executeRun, type ExistingRun } from "./run/execute.ts";
 import { readRunFile, type ResolvedRun, toRunFile } from "./run/run_file.ts";
 import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
 import { comparisonTable, textTable } from "./run/table.ts";
+import { isDivergence } from "./run/trainer.ts";
 
 const command = defineCommand({
   task: "demo",
@@ -32,6 +33,7 @@ const command = defineCommand({
     frames: { type: "integer", min: 9, description: "frames of each track (default 48)" },
     epochs: { type: "integer", min: 1, description: "of each network (default 10)" },
     seed: { type: "integer", min: 0, description: "of the data and of all training (default 1)" },
+    overwrite: { type: "boolean", description: "replace the run in --out, whatever it is" },
     tensorboard: TENSORBOARD_FLAG,
   },
   examples: ["deno task demo", "deno task demo --tracks 12 --epochs 2"],
@@ -50,15 +52,26 @@ async function configure({ out, tracks, frames, seed, epochs }: Options<typeof c
   ]);
 }
 
-/** An interrupted demo of the same configuration is gone on with; anything else is made anew. */
-async function existingRun(out: string, run: ResolvedRun): Promise<ExistingRun> {
-  try {
-    const record = await readRecord(`${out}/record.json`);
-    const same = differingKeys(record.run, toRunFile(run)).length === 0;
-    return same && record.status !== "finished" ? "resume" : "overwrite";
-  } catch {
-    return "overwrite"; // there is none, or none that can be gone on with
+/** A demo has no flags for a recipe. */
+const ADVICE: Advice = {
+  divergence: "expected another --seed",
+  badImage: "expected another --out, where the faces are drawn anew",
+};
+
+/** A demo is gone on with, but for one that would only diverge again. */
+async function existingRun(
+  run: ResolvedRun,
+  { out, overwrite }: Options<typeof command.flags>,
+): Promise<ExistingRun> {
+  if (overwrite) return "overwrite";
+  const { existing, record } = await decideExisting(out, run, { task: "demo", overwrite });
+  if (record?.status === "failed" && isDivergence(record.error)) {
+    throw new UserError(
+      `Cannot go on with the demo in ${out}: its loss became infinite, and would again (${record.error}); ` +
+        `expected another --seed, or --overwrite to begin anew`,
+    );
   }
+  return existing;
 }
 
 await runTask(command, Deno.args, async (options, context) => {
@@ -67,11 +80,13 @@ await runTask(command, Deno.args, async (options, context) => {
   const run = await configure(options);
   context.log(JSON.stringify({ out, ...toRunFile(run) as object }));
   if (options.dryRun) return { dryRun: true };
+  const existing = await existingRun(run, options);
   const reportPath = `${out}/report.html`;
   context.log(`kernels: ${defaultLayers.name}`);
   const result = await executeRun(run, {
     out,
-    existing: await existingRun(out, run),
+    existing,
+    advice: ADVICE,
     tensorboard: tensorboardFolder(options, run.name),
   }, context);
   const { adapter, splits, probabilities, ensemble: rows } = result;

@@ -3,15 +3,17 @@
  *
  * @module
  */
-import type { NetworkName } from "../models/networks.ts";
 import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import { executeRun } from "./run/execute.ts";
-import { differingKeys, readRecord, type RunRecord } from "./run/record.ts";
+import { differingKeys, readRecord } from "./run/record.ts";
+import {
+  firstDifference,
+  LOSS_TOLERANCE,
+  requireReplayedData,
+  requireReplayFolder,
+  SCORE_TOLERANCE,
+} from "./run/replayed.ts";
 import { networksOf, resolveRun } from "./run/run_file.ts";
-
-/** How far scores (absolute) and losses (relative) may be apart on another adapter, where sums round differently. */
-const SCORE_TOLERANCE = 0.03;
-const LOSS_TOLERANCE = 0.05;
 
 const command = defineCommand({
   task: "replay",
@@ -27,35 +29,6 @@ const command = defineCommand({
   examples: ["deno task replay out/demo/record.json"],
 });
 
-/** The first difference between two runs of a network, in words; undefined if there is none. */
-function firstDifference(
-  network: NetworkName,
-  a: RunRecord,
-  b: RunRecord,
-  exact: boolean,
-): string | undefined {
-  const first = a.networks[network]!;
-  const second = b.networks[network]!;
-  const count = Math.max(first.epochs.length, second.epochs.length);
-  for (let i = 0; i < count; i++) {
-    const [x, y] = [first.epochs[i], second.epochs[i]];
-    if (x === undefined || y === undefined) {
-      return `${network} has ${first.epochs.length} epochs in the record and ${second.epochs.length} here`;
-    }
-    for (const key of ["trainLoss", "validationF1", "validationAccuracy", "validationScore"] as const) {
-      const tolerance = exact ? 0 : key === "trainLoss" ? LOSS_TOLERANCE * Math.abs(x[key]) : SCORE_TOLERANCE;
-      if (!(Math.abs(x[key] - y[key]) <= tolerance)) {
-        return `${network} epoch ${i + 1}: ${key} was ${x[key]} and is ${y[key]}`;
-      }
-    }
-  }
-  if (!exact) return undefined;
-  for (const key of ["weightsSha256", "predictionsSha256"] as const) {
-    if (first[key] !== second[key]) return `${network}: ${key} was ${first[key]} and is ${second[key]}`;
-  }
-  return undefined;
-}
-
 await runTask(command, Deno.args, async (options, context) => {
   const [path] = options.arguments;
   const record = await readRecord(path);
@@ -65,6 +38,7 @@ await runTask(command, Deno.args, async (options, context) => {
   const run = resolveRun(record.run, path);
   const out = options.out ?? `out/${run.name}-replay`;
   context.log(JSON.stringify({ out, run: record.run }, null, 2));
+  const existing = await requireReplayFolder(out, path, record, run);
   if (options.dryRun) return { dryRun: true };
   if (record.changedKeys.length > 0) {
     context.log(
@@ -73,15 +47,10 @@ await runTask(command, Deno.args, async (options, context) => {
       }; the replay uses the last values throughout`,
     );
   }
-  const result = await executeRun(run, { out, existing: "overwrite" }, context);
+  const result = await executeRun(run, { out, existing }, context);
   if (result.interrupted) return { record: path, interrupted: true };
   const again = result.record;
-  const changed = differingKeys(record.data, again.data);
-  if (changed.length > 0) {
-    throw new UserError(
-      `Cannot compare with ${path}: the data's ${changed.join(", ")} changed since that run`,
-    );
-  }
+  requireReplayedData(path, record, again);
   for (const key of differingKeys(record.versions, again.versions)) context.log(`another version: ${key}`);
   const exact = record.adapter.description === again.adapter.description &&
     record.variants === again.variants;

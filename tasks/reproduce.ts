@@ -9,19 +9,17 @@ import { PAPER_TABLE_1, PAPER_TABLE_2 } from "../models/metrics.ts";
 import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { baselines } from "./run/evaluation.ts";
-import { executeRun } from "./run/execute.ts";
+import { type Part, PARTS, summarize, TABLE_1, TABLE_2, tableLines } from "./reproduce/tables.ts";
+import { decideExisting } from "./run/earlier.ts";
+import { type Advice, drawFaces, executeRun } from "./run/execute.ts";
 import { writeTextAtomic } from "./run/files.ts";
-import { differingKeys, readRecord, type RunRecord, type Scores } from "./run/record.ts";
-import { type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
+import { type DataFingerprint, fingerprintData } from "./run/fingerprint.ts";
+import { withInitialWeights } from "./run/init.ts";
+import type { RunRecord, Scores } from "./run/record.ts";
+import { type ResolvedRun, resolveRun } from "./run/run_file.ts";
 import { openSplits } from "./run/session.ts";
 import { sourceFacts } from "./run/report/facts.ts";
-import {
-  renderTablesReport,
-  type Spread,
-  type TableRow,
-  type TablesFile,
-} from "./run/report/tables_report.ts";
-import { textTable } from "./run/table.ts";
+import { renderTablesReport, type TablesFile } from "./run/report/tables_report.ts";
 import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
 
 const command = defineCommand({
@@ -52,16 +50,16 @@ const command = defineCommand({
     tracks: {
       type: "integer",
       min: 6,
-      default: 240,
-      description: "synthetic people, a quarter for validation",
+      description: "synthetic people, a quarter for validation (default 240)",
     },
-    frames: { type: "integer", min: 9, default: 48, description: "frames of each synthetic track" },
-    identities: { type: "integer", min: 2, default: 100, description: "synthetic people for pretraining" },
+    frames: { type: "integer", min: 9, description: "frames of each synthetic track (default 48)" },
+    identities: { type: "integer", min: 2, description: "synthetic people for pretraining (default 100)" },
     set: {
       type: "list",
       placeholder: "KEY=VALUE",
       description: "changes a key of every run, e.g. recipe.lr=1e-3",
     },
+    overwrite: { type: "boolean", description: "replace finished runs of other settings or data in --out" },
     tensorboard: TENSORBOARD_FLAG,
     out: {
       type: "string",
@@ -75,16 +73,26 @@ const command = defineCommand({
 
 type ReproduceOptions = Options<typeof command.flags>;
 
-/** The parts of a seed's runs, in order; `pretrain` is left out where weights are given. */
-const PARTS = [
-  "pretrain",
-  "baseline",
-  "scratch",
-  "pretrained",
-  "units_baseline",
-  "units_pretrained",
-] as const;
-type Part = typeof PARTS[number];
+const ADVICE: Advice = {
+  divergence: "expected a smaller --set recipe.lr=... and --overwrite",
+  badImage: "make it good, or leave such frames out with --on-bad-image=skip, and run this again",
+};
+
+/** Refuses flags that would be of no effect. */
+function requireEffect(options: ReproduceOptions): void {
+  const { data, people, init, tracks, frames, identities } = options;
+  const idle = [
+    [tracks, "--tracks", data, "--data"],
+    [frames, "--frames", data, "--data"],
+    [people, "--people", init, "--init"],
+    [identities, "--identities", people, "--people"],
+    [identities, "--identities", init, "--init"],
+  ].find(([flag, , other]) => flag !== undefined && other !== undefined);
+  if (idle === undefined) return;
+  throw new UserError(
+    `Cannot run reproduce: ${idle[1]} is of no effect with ${idle[3]}; expected one of them`,
+  );
+}
 
 function seedsOf({ seeds }: ReproduceOptions): number[] {
   const numbers = seeds.split(",").map((text) => Number(text.trim() || NaN));
@@ -98,7 +106,7 @@ function seedsOf({ seeds }: ReproduceOptions): number[] {
 
 /** The run of a part. */
 function runOf(part: Part, seed: number, options: ReproduceOptions): ResolvedRun {
-  const { out, preset, data, people, epochs, tracks, frames } = options;
+  const { out, preset, data, people, epochs, tracks = 240, frames = 48 } = options;
   const labelSet = part === "pretrain"
     ? "identity"
     : part.startsWith("units")
@@ -127,142 +135,72 @@ function runOf(part: Part, seed: number, options: ReproduceOptions): ResolvedRun
   return resolveRun(content, `part ${part}`, options.set);
 }
 
-/** Runs a part, or takes the record of a finished one. */
-async function ensureRun(part: Part, seed: number, options: ReproduceOptions, context: Context) {
-  const out = `${options.out}/seed_${seed}/${part}`;
-  const run = runOf(part, seed, options);
-  const earlier = await recordAt(`${out}/record.json`);
-  if (earlier?.status === "finished" && sameRun(earlier, run)) {
+/** Where a part of a seed writes. */
+function folderOf(part: Part, seed: number, { out }: ReproduceOptions): string {
+  return `${out}/seed_${seed}/${part}`;
+}
+
+/** Runs a part, or takes the record of a finished one of the same run on the same data. */
+async function ensureRun(
+  part: Part,
+  seed: number,
+  options: ReproduceOptions,
+  dataOf: DataReader,
+  context: Context,
+) {
+  const out = folderOf(part, seed, options);
+  const run = await withInitialWeights(runOf(part, seed, options));
+  await drawFaces(run, silent(context));
+  const { existing, record } = await decideExisting(out, run, {
+    task: "reproduce",
+    overwrite: options.overwrite,
+    data: () => dataOf(run),
+  });
+  if (record?.status === "finished") {
     context.log(`seed ${seed}, ${part}: done before, ${out}/record.json`);
-    return { record: earlier, interrupted: false };
+    return { record, interrupted: false };
   }
   context.log(`\nseed ${seed}, ${part}`);
-  const existing = earlier !== undefined && sameRun(earlier, run) ? "resume" : "overwrite";
   const tensorboard = tensorboardFolder(options, `seed_${seed}/${part}`);
-  return await executeRun(run, { out, existing, tensorboard }, context);
+  return await executeRun(run, { out, existing, tensorboard, advice: ADVICE }, context);
 }
 
-/** The hash of the initial weights is filled in by the run. */
-function sameRun(record: RunRecord, run: ResolvedRun): boolean {
-  return differingKeys(record.run, toRunFile(run)).every((key) =>
-    /^init\.sha256$|^convention$|\.graph$|^data\.(onBadImage|index)$|^loader\b/.test(key)
-  );
+/** What a run that is done before would say of its data. */
+function silent(context: Context): Context {
+  return { ...context, log: () => {} };
 }
 
-async function recordAt(path: string): Promise<RunRecord | undefined> {
-  try {
-    await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+type DataReader = (run: ResolvedRun) => Promise<DataFingerprint>;
+
+/** Fingerprints each data folder once, whatever the number of seeds. */
+function dataReader(context: Context): DataReader {
+  const read = new Map<string, Promise<DataFingerprint>>();
+  return ({ data: { root, labelSet, index } }) => {
+    const key = `${labelSet} ${root}`;
+    const known = read.get(key) ??
+      openSplits(root, labelSet, ["train", "validation"], silent(context), { index }).then((splits) =>
+        fingerprintData(Object.values(splits), false)
+      );
+    read.set(key, known);
+    return known;
+  };
+}
+
+/** Refuses, before hours of training, what would be refused after them; what the weights say is not known yet. */
+async function refuseOtherRuns(seeds: readonly number[], parts: readonly Part[], options: ReproduceOptions) {
+  for (const seed of seeds) {
+    for (const part of parts) {
+      await decideExisting(folderOf(part, seed, options), runOf(part, seed, options), {
+        task: "reproduce",
+        overwrite: options.overwrite,
+        ignoring: /^init\.sha256$|^convention$|\.graph$/,
+      });
+    }
   }
-  return await readRecord(path);
-}
-
-/** A row of a table from the records of one seed. */
-type RowSource = readonly [
-  name: string,
-  paper: string,
-  of: (records: ReadonlyMap<Part, RunRecord>) => Scores | undefined,
-];
-
-function ensembleRow(name: string): RowSource {
-  return [name, name, (records) => records.get("pretrained")?.ensemble.find((row) => row.name === name)];
-}
-
-function refinementRow(suffix: string, title: string): RowSource {
-  return [
-    title,
-    "",
-    (records) =>
-      records.get("pretrained")?.refinement?.effects.find(({ name }) => name === `ensemble${suffix}`),
-  ];
-}
-
-const TABLE_1: readonly RowSource[] = [
-  [
-    "VGG-Face topology (baseline)",
-    "VGG-Face (baseline)",
-    (r) => r.get("baseline")?.networks.vgg?.scores ?? undefined,
-  ],
-  ["ResNet50", "ResNet50", (r) => r.get("scratch")?.networks.cnn?.scores ?? undefined],
-  [
-    "ResNet50 + face pretraining",
-    "ResNet50 + VGGFace2",
-    (r) => r.get("pretrained")?.networks.cnn?.scores ?? undefined,
-  ],
-  ["CNN-RNN by itself", "", (r) => r.get("pretrained")?.networks.rnn?.scores ?? undefined],
-  ["CNN-Transformer by itself", "", (r) => r.get("pretrained")?.networks.transformer?.scores ?? undefined],
-  ensembleRow("CNN+CNN-RNN"),
-  ensembleRow("CNN+CNN-Transformer"),
-  ensembleRow("CNN+CNN-RNN+CNN-Transformer"),
-  refinementRow(" + smoothing", "all three + smoothing"),
-];
-
-const TABLE_2: readonly RowSource[] = [
-  [
-    "VGG-Face topology (baseline)",
-    "VGG-Face (baseline)",
-    (r) => r.get("units_baseline")?.networks.vgg?.scores ?? undefined,
-  ],
-  [
-    "ResNet50 + face pretraining",
-    "ResNet50 + VGGFace2",
-    (r) => r.get("units_pretrained")?.networks.cnn?.scores ?? undefined,
-  ],
-  [
-    "ResNet50 + face pretraining + thresholds",
-    "",
-    (r) => r.get("units_pretrained")?.refinement?.effects.find(({ name }) => name.endsWith("thresholds")),
-  ],
-];
-
-function spreadOf(values: readonly number[]): Spread {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: Math.sqrt(squares / Math.max(1, values.length - 1)) };
-}
-
-function summarize(
-  sources: readonly RowSource[],
-  runs: readonly ReadonlyMap<Part, RunRecord>[],
-  published: readonly (Scores & { name: string })[],
-): TableRow[] {
-  return sources.flatMap(([name, paper, of]) => {
-    const scores = runs.map(of).filter((value) => value !== undefined);
-    if (scores.length === 0) return [];
-    const spread = (key: keyof Scores) => spreadOf(scores.map((value) => value[key]));
-    const theirs = published.find((row) => row.name === paper);
-    return [{
-      name,
-      seeds: scores.length,
-      f1: spread("f1"),
-      accuracy: spread("accuracy"),
-      score: spread("score"),
-      paper: theirs ? { f1: theirs.f1, accuracy: theirs.accuracy, score: theirs.score } : null,
-    }];
-  });
-}
-
-function tableLines(rows: readonly TableRow[]): string[] {
-  const ours = ({ mean, deviation }: Spread) => `${mean.toFixed(4)} ±${deviation.toFixed(4)}`;
-  const theirs = (value: number | undefined) => value === undefined ? "-" : value.toFixed(4);
-  return textTable(
-    ["model", "F1", "accuracy", "score", "paper F1", "paper accuracy", "paper score"],
-    rows.map(({ name, f1, accuracy, score, paper }) => [
-      name,
-      ours(f1),
-      ours(accuracy),
-      ours(score),
-      theirs(paper?.f1),
-      theirs(paper?.accuracy),
-      theirs(paper?.score),
-    ]),
-  );
 }
 
 async function drawPeople(
-  { out, people, init, identities }: ReproduceOptions,
+  { out, people, init, identities = 100 }: ReproduceOptions,
   context: Context,
 ): Promise<void> {
   if (people !== undefined || init !== undefined) return;
@@ -284,17 +222,20 @@ async function drawPeople(
 await runTask(command, Deno.args, async (options, context) => {
   const { out, data } = options;
   const seeds = seedsOf(options);
+  requireEffect(options);
   const parts = PARTS.filter((part) => part !== "pretrain" || options.init === undefined);
   context.log(JSON.stringify({ ...options, seeds, parts }));
   for (const part of parts) runOf(part, seeds[0], options); // a wrong --set is said at once
   if (options.dryRun) return { dryRun: true };
+  await refuseOtherRuns(seeds, parts, options);
   await drawPeople(options, context);
+  const dataOf = dataReader(context);
   const runs: Map<Part, RunRecord>[] = [];
   for (const seed of seeds) {
     const records = new Map<Part, RunRecord>();
     runs.push(records);
     for (const part of parts) {
-      const { record, interrupted } = await ensureRun(part, seed, options, context);
+      const { record, interrupted } = await ensureRun(part, seed, options, dataOf, context);
       if (interrupted) return { interrupted: true, out };
       records.set(part, record);
     }

@@ -25,7 +25,7 @@ const command = defineCommand({
   examples: ["deno task runs", "deno task runs compare out/a out/b"],
 });
 
-/** The records in a folder and in the folders of it, by path; what cannot be read is said. */
+/** The records in a folder and in the folders of it, as deep as reproduce writes, by path; what cannot be read is said. */
 async function findRecords(root: string, warn: (line: string) => void): Promise<Map<string, RunRecord>> {
   const records = new Map<string, RunRecord>();
   const visit = async (folder: string, depth: number) => {
@@ -38,7 +38,7 @@ async function findRecords(root: string, warn: (line: string) => void): Promise<
         } catch (error) {
           warn((error as Error).message);
         }
-      } else if (isDirectory && depth < 2) await visit(path, depth + 1);
+      } else if (isDirectory && depth < 3) await visit(path, depth + 1);
     }
   };
   try {

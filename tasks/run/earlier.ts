@@ -16,6 +16,9 @@ import { loadNetworkCheckpoint } from "./session.ts";
 /** Keys of a run file that may change when a run is gone on with. */
 const FREE_KEYS = /^(name|checkpoint|evaluation)\b|\.recipe\.|^data\.(onBadImage|index)$|^loader\b/;
 
+/** Keys on which nothing that comes out depends, unless an image cannot be used. */
+const NEUTRAL_KEYS = /^data\.(onBadImage|index)$|^loader\b/;
+
 /** What to do where the output folder holds a run already: refuse, go on with it, or replace it. */
 export type ExistingRun = "refuse" | "resume" | "overwrite";
 
@@ -75,6 +78,57 @@ export async function earlierRun(
     record: { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] },
     leftOut: skipping ? record.badImages : [],
   };
+}
+
+/** How a task that goes on by itself decides about what lies in its folder. */
+export interface Decision {
+  /** named in errors */
+  readonly task: string;
+  /** whether a run of other settings may be replaced */
+  readonly overwrite: boolean;
+  /** the data as it is now */
+  readonly data?: () => Promise<Pick<RunRecord["data"], "annotations" | "images">>;
+  /** keys that are not known yet */
+  readonly ignoring?: RegExp;
+}
+
+/**
+ * What a task without --resume does with what lies in its folder: it goes on with the same run, and replaces one of its
+ * own name that was not finished.
+ *
+ * @returns with the record of the same run, if there is one
+ * @throws {UserError} if another run lies there and may not be replaced
+ */
+export async function decideExisting(
+  out: string,
+  run: ResolvedRun,
+  { task, overwrite, data, ignoring }: Decision,
+): Promise<{ existing: ExistingRun; record?: RunRecord }> {
+  const path = `${out}/record.json`;
+  if (!await exists(path)) return { existing: overwrite ? "overwrite" : "refuse" };
+  const record = overwrite ? await readRecord(path).catch(() => undefined) : await readRecord(path);
+  if (record === undefined) return { existing: "overwrite" };
+  const changes = changedKeys(record, run).filter((key) => !ignoring?.test(key));
+  if (changes.length === 0 && data !== undefined) {
+    const now = await data();
+    const changed = (["annotations", "images"] as const).filter((key) => now[key] !== record.data[key]);
+    changes.push(...changed.map((key) => `the data's ${key}`));
+  }
+  if (changes.length === 0) {
+    return { existing: record.status === "finished" ? "overwrite" : "resume", record };
+  }
+  const { name } = record.run as { name: string };
+  if (overwrite || (record.status !== "finished" && name === run.name)) return { existing: "overwrite" };
+  throw new UserError(
+    `Cannot run ${task}: ${path} is the record of another run (${name}, ${record.status}): ${
+      changes.join(", ")
+    } differ; expected --overwrite to replace it, or another --out`,
+  );
+}
+
+/** The keys of the run file in which a recorded run is another one. */
+export function changedKeys(record: RunRecord, run: ResolvedRun): string[] {
+  return differingKeys(record.run, toRunFile(run)).filter((key) => !NEUTRAL_KEYS.test(key));
 }
 
 /** @throws {UserError} if the run would write over the weights that it begins with */

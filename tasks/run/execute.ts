@@ -35,7 +35,7 @@ import { refine } from "./refine.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
 import type { Splits } from "./training.ts";
-import type { TrainingObserver } from "./trainer.ts";
+import { DivergenceError, type TrainingObserver } from "./trainer.ts";
 import { RunWatch } from "./watch.ts";
 
 export type { ExistingRun } from "./earlier.ts";
@@ -46,7 +46,20 @@ export interface ExecuteOptions {
   readonly existing: ExistingRun;
   /** a folder for TensorBoard's event files, each network's in a folder of it */
   readonly tensorboard?: string;
+  /** default: of `train` */
+  readonly advice?: Advice;
 }
+
+/** What a person can do about a run that failed, by the flags that the task has. */
+export interface Advice {
+  readonly divergence: string;
+  readonly badImage: string;
+}
+
+const ADVICE: Advice = {
+  divergence: "the last checkpoint is kept: --resume goes on from it, with a smaller --learning-rate",
+  badImage: "make it good, or leave such frames out with --on-bad-image=skip, and go on with --resume",
+};
 
 /** What came of a run. */
 export interface ExecuteResult {
@@ -68,7 +81,7 @@ export interface ExecuteResult {
  */
 export async function executeRun(
   given: ResolvedRun,
-  { out, existing, tensorboard }: ExecuteOptions,
+  { out, existing, tensorboard, advice = ADVICE }: ExecuteOptions,
   context: Context,
 ): Promise<ExecuteResult> {
   const recordPath = `${out}/record.json`;
@@ -142,14 +155,14 @@ export async function executeRun(
       badImages: badImages.list(),
     }).catch((second) => context.log((second as Error).message)); // the first error is the one to report
     await watch.report(probabilities);
-    if (!(error instanceof ImageError)) throw error;
-    throw new UserError(
-      `${error.message}; make it good, or leave such frames out with --on-bad-image=skip, and go on with --resume`,
-    );
+    if (error instanceof DivergenceError) throw new DivergenceError(`${error.message}; ${advice.divergence}`);
+    if (error instanceof ImageError) throw new UserError(`${error.message}; ${advice.badImage}`);
+    throw error;
   }
 }
 
-async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
+/** Draws the faces that a run asks for, if they are not there. */
+export async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
   const { synthetic, root } = run.data;
   if (synthetic === undefined) return;
   const progress = context.progress("drawing faces", synthetic.tracks * synthetic.frames);

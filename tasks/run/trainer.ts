@@ -79,6 +79,13 @@ export class DivergenceError extends Error {
   }
 }
 
+/** Whether a record's error was a {@link DivergenceError}. */
+export function isDivergence(message: string | null): boolean {
+  return message?.startsWith(DIVERGED) ?? false;
+}
+
+const DIVERGED = "Cannot go on training: the loss is ";
+
 /** Where the run ended; `interrupted` when the signal stopped it before its last epoch. */
 export interface TrainingResult {
   readonly history: readonly EpochRecord[];
@@ -189,13 +196,12 @@ async function divergence(
   const shown = finite.slice(0, 5).map(([name, size]) => `${name} ${size.toPrecision(3)}`);
   const broken = gradients.filter(([, size]) => !Number.isFinite(size)).map(([name]) => name);
   return new DivergenceError(
-    `Cannot go on training: the loss is ${value} at epoch ${epoch + 1}, step ${step + 1} ` +
+    `${DIVERGED}${value} at epoch ${epoch + 1}, step ${step + 1} ` +
       `(learning rate ${learningRate}) on ${input.describe()}; largest gradients: ${
         shown.join(", ") || "none is finite"
       }` +
       (broken.length === 0
         ? ""
-        : `; not finite: ${broken.length} of ${gradients.length} (${broken[0]}, ...)`) +
-      "; the last checkpoint is kept: --resume goes on from it, with a smaller --learning-rate",
+        : `; not finite: ${broken.length} of ${gradients.length} (${broken[0]}, ...)`),
   );
 }

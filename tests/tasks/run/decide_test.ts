@@ -1,0 +1,143 @@
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { UserError } from "../../../tasks/run/cli.ts";
+import { decideExisting, requireSameData } from "../../../tasks/run/earlier.ts";
+import type { NetworkOutcome, RunRecord } from "../../../tasks/run/record.ts";
+import { firstDifference, requireReplayedData, requireReplayFolder } from "../../../tasks/run/replayed.ts";
+import { resolveRun, toRunFile } from "../../../tasks/run/run_file.ts";
+import { inFolder } from "./_run.ts";
+
+const RUN = resolveRun({ name: "demo", data: { root: "x" }, models: { cnn: {} } }, "the test");
+const DATA = { annotations: "a", images: "b", imageBytes: null };
+const OUTCOME: NetworkOutcome = {
+  checkpoint: "cnn.safetensors",
+  epochs: [{
+    epoch: 1,
+    learningRate: 1,
+    trainLoss: 2,
+    validationScore: 0.5,
+    validationF1: 0.4,
+    validationAccuracy: 0.6,
+    seconds: 1,
+  }],
+  weightsSha256: "w",
+  predictionsSha256: "p",
+  scores: null,
+};
+
+function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
+  return {
+    format: "fervid-record",
+    version: 1,
+    status: "finished",
+    error: null,
+    startedAt: "2026-01-01T00:00:00.000Z",
+    updatedAt: "2026-01-01T00:00:00.000Z",
+    run: toRunFile(RUN),
+    changedKeys: [],
+    versions: { deno: "2", v8: "1", tfjs: "4", fervid: "0", commit: null, dirty: null },
+    adapter: { description: "none", vendor: "", architecture: "" } as RunRecord["adapter"],
+    variants: "shipped",
+    data: DATA,
+    badImages: [],
+    networks: { cnn: OUTCOME },
+    ensemble: [],
+    refinement: null,
+    ...changes,
+  };
+}
+
+async function write(folder: string, changes: Partial<RunRecord> = {}): Promise<void> {
+  await Deno.writeTextFile(`${folder}/record.json`, JSON.stringify(recordOf(changes)));
+}
+
+Deno.test("the same run is gone on with, one of its name that was not finished is replaced, another is not", () =>
+  inFolder(async (folder) => {
+    const decide = async (run = RUN, overwrite = false, data = DATA) => {
+      const decided = await decideExisting(folder, run, {
+        task: "demo",
+        overwrite,
+        data: () => Promise.resolve(data),
+      });
+      return [decided.existing, decided.record?.status];
+    };
+    const seed2 = { ...RUN, seed: 2 };
+    assertEquals(await decide(), ["refuse", undefined]);
+    await write(folder);
+    assertEquals(await decide(), ["overwrite", "finished"]);
+    assertEquals(await decide({ ...RUN, data: { ...RUN.data, onBadImage: "skip" } }), [
+      "overwrite",
+      "finished",
+    ]);
+    const refused = await assertRejects(() => decide(seed2), UserError, "seed differ; expected --overwrite");
+    assertStringIncludes(refused.message, "(demo, finished)");
+    assertEquals(await decide(seed2, true), ["overwrite", undefined]);
+    await assertRejects(
+      () => decide(RUN, false, { ...DATA, annotations: "c" }),
+      UserError,
+      "data's annotations",
+    );
+    await assertRejects(() => decide(RUN, false, { ...DATA, images: "c" }), UserError, "the data's images");
+    const init = { file: "f", newHead: true, sha256: "1" };
+    await write(folder, { run: toRunFile({ ...RUN, init }) });
+    assertEquals(await decide({ ...RUN, init }), ["overwrite", "finished"]);
+    const other = { ...RUN, init: { ...init, sha256: "2" } };
+    await assertRejects(() => decide(other), UserError, "init.sha256 differ");
+
+    await write(folder, { status: "interrupted" });
+    assertEquals(await decide(), ["resume", "interrupted"]);
+    assertEquals(await decide(seed2), ["overwrite", undefined]);
+    await assertRejects(
+      () => decide({ ...seed2, name: "other" }),
+      UserError,
+      "another run (demo, interrupted)",
+    );
+    await Deno.writeTextFile(`${folder}/record.json`, "no record");
+    await assertRejects(() => decide(), UserError, "Cannot read record");
+    assertEquals(await decide(RUN, true), ["overwrite", undefined]);
+  }));
+
+Deno.test("a run is gone on with on the data that it began with only", () => {
+  const earlier = { record: recordOf(), leftOut: [] };
+  requireSameData(earlier, { ...DATA }, "record.json");
+  for (const key of ["annotations", "images", "imageBytes"]) {
+    assertThrows(() => requireSameData(earlier, { ...DATA, [key]: "c" }, "record.json"), UserError, key);
+  }
+});
+
+Deno.test("a replay is compared to the last bit: losses, scores, weights and predictions", () => {
+  const a = recordOf();
+  const [epoch] = OUTCOME.epochs;
+  const difference = (changes: Partial<NetworkOutcome>, exact = true) =>
+    firstDifference("cnn", a, recordOf({ networks: { cnn: { ...OUTCOME, ...changes } } }), exact);
+  assertEquals(difference({}), undefined);
+  assertEquals(difference({ weightsSha256: "x" }), "cnn: weightsSha256 was w and is x");
+  assertEquals(difference({ predictionsSha256: "x" }), "cnn: predictionsSha256 was p and is x");
+  assertEquals(difference({ weightsSha256: "x", predictionsSha256: "x" }, false), undefined);
+  assertEquals(difference({ epochs: [] }), "cnn has 1 epochs in the record and 0 here");
+  for (const key of ["trainLoss", "validationF1", "validationAccuracy", "validationScore"] as const) {
+    const changed = (by: number) => ({ epochs: [{ ...epoch, [key]: epoch[key] + by }] });
+    assertStringIncludes(difference(changed(1e-9))!, `cnn epoch 1: ${key} was`);
+    assertEquals(difference(changed(0.02), false), undefined);
+    assertStringIncludes(difference(changed(0.2), false)!, key);
+  }
+  requireReplayedData("record.json", a, recordOf());
+  const other = recordOf({ data: { ...DATA, images: "c" } });
+  assertThrows(() => requireReplayedData("record.json", a, other), UserError, "the data's images changed");
+});
+
+Deno.test("a replay replaces an earlier replay, and no other run", () =>
+  inFolder(async (folder) => {
+    const given = `${folder}/given`;
+    const out = `${folder}/out`;
+    for (const path of [given, out]) await Deno.mkdir(path);
+    await write(given);
+    const check = (to: string) => requireReplayFolder(to, `${given}/record.json`, recordOf(), RUN);
+    assertEquals(await check(out), "refuse"); // checkpoints without a record
+    await assertRejects(() => check(given), UserError, "that is the run itself; expected another --out");
+    await write(out); // a copy
+    await assertRejects(() => check(out), UserError, "that is the run itself");
+    await write(out, { startedAt: "2026-01-02T00:00:00.000Z" });
+    assertEquals(await check(out), "overwrite");
+    await write(out, { startedAt: "2026-01-02T00:00:00.000Z", run: toRunFile({ ...RUN, seed: 2 }) });
+    await assertRejects(() => check(out), UserError, "there is the record of another run");
+  }));
