@@ -98,7 +98,8 @@ export interface TrainingResult {
  * Trains from `start` to the recipe's last epoch.
  *
  * @throws {DivergenceError} if a loss is NaN or infinite; the last checkpoint stays as it was. {ImageError} if an image
- * cannot be used and is not left out; what was trained until then is in a checkpoint
+ * cannot be used and is not left out, the signal's reason if it aborts a validation; what was trained until then is in
+ * a checkpoint
  */
 export async function train(
   run: TrainingRun,
@@ -132,7 +133,7 @@ export async function train(
       })));
     };
     const keepAndThrow = async (error: unknown): Promise<never> => {
-      if (!(error instanceof ImageError)) throw error;
+      if (!(error instanceof ImageError) && !(signal.aborted && error === signal.reason)) throw error;
       await readLosses();
       await run.checkpoint({ epoch, step, lossSum }, history);
       throw error;

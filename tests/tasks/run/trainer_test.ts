@@ -118,3 +118,23 @@ Deno.test("an image that cannot be used ends the run, and what was trained until
   assertEquals(losses(finished), losses(whole.history));
   assertEquals(tf.memory().numTensors, before);
 });
+
+Deno.test("an interrupt of the validation, or in an epoch's last step, keeps what was trained until then", async () => {
+  const whole = await train(fakeRun(new AbortController()).run);
+  for (const inLastStep of [false, true]) {
+    const controller = new AbortController();
+    const stopped = fakeRun(controller, undefined, inLastStep ? 2 * STEPS - 1 : undefined);
+    const validate = async () => {
+      if (stopped.events.length === 2 * STEPS) controller.abort();
+      controller.signal.throwIfAborted();
+      return await stopped.run.validate();
+    };
+    await assertRejects(() => train({ ...stopped.run, validate }), DOMException);
+    const { position, history } = stopped.checkpoints.at(-1)!;
+    assertEquals([position.epoch, position.step, history.length], [1, STEPS, 1]);
+    const resumed = fakeRun(new AbortController());
+    const { history: finished } = await train(resumed.run, position, history);
+    assertEquals(resumed.events, []); // only the validation was missing
+    assertEquals(finished.map(({ trainLoss }) => trainLoss), whole.history.map(({ trainLoss }) => trainLoss));
+  }
+});
