@@ -7,6 +7,7 @@ import { defineCommand, runTask, UserError } from "./run/cli.ts";
 import { executeRun } from "./run/execute.ts";
 import { differingKeys, readRecord } from "./run/record.ts";
 import {
+  computedElsewhere,
   firstDifference,
   LOSS_TOLERANCE,
   requireReplayedData,
@@ -53,12 +54,12 @@ await runTask(command, Deno.args, async (options, context) => {
   requireReplayedData(path, record, again);
   for (const key of differingKeys(record.versions, again.versions)) context.log(`another version: ${key}`);
   const exact = record.adapter.description === again.adapter.description &&
-    record.variants === again.variants;
+    record.variants === again.variants && !computedElsewhere(record);
   const tolerance = `scores within ${SCORE_TOLERANCE}, losses within ${100 * LOSS_TOLERANCE} %`;
   context.log(
     exact
       ? "same adapter and kernel variants: identical means bit for bit"
-      : `another adapter or other kernel variants (${record.adapter.description}): identical means ${tolerance}`,
+      : `another adapter (also of a part of that run) or other kernel variants (${record.adapter.description}): identical means ${tolerance}`,
   );
   if (differingKeys(record.badImages, again.badImages).length > 0) {
     context.log(

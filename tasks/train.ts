@@ -7,7 +7,7 @@ import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { HINT_FLAGS } from "./run/hint_flags.ts";
 import { withInitialWeights } from "./run/init.ts";
 import { networksOf, readRunFile, type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
-import { NETWORK_NAMES } from "../models/networks.ts";
+import { isTemporal, NETWORK_NAMES } from "../models/networks.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { executeRun, type ExistingRun } from "./run/execute.ts";
 import { TENSORBOARD_FLAG, tensorboardFolder } from "./run/tensorboard_flag.ts";
@@ -141,6 +141,36 @@ function overridesOf(options: TrainOptions, network: string | undefined): string
   return [...given.map(([key, value]) => `${key}=${JSON.stringify(value)}`), ...options.set];
 }
 
+/** The keys of the recipe that flags give: they win over a network's own recipe in a run file. */
+function givenRecipeKeys(options: TrainOptions): string[] {
+  const flags = {
+    epochs: "epochs",
+    batchSize: "batchSize",
+    learningRate: "lr",
+    stride: "stride",
+    window: "window",
+  };
+  const keys = Object.entries(flags).filter(([flag]) => options[flag as keyof typeof flags] !== undefined);
+  return [...keys.map(([, key]) => key), ...(options.finetune ? ["finetune"] : [])];
+}
+
+/** Refuses flags that no network of the run would heed. */
+function requireEffect({ window, stride, finetune }: TrainOptions, run: ResolvedRun): void {
+  if (networksOf(run).some(isTemporal)) return;
+  const idle = [
+    window !== undefined && "--window",
+    stride !== undefined && "--stride",
+    finetune && "--finetune",
+  ]
+    .find((flag) => typeof flag === "string");
+  if (idle === undefined) return;
+  throw new UserError(
+    `Cannot run train: ${idle} is of no effect on ${
+      networksOf(run).join(", ")
+    }; expected it with rnn or transformer`,
+  );
+}
+
 async function configure(options: TrainOptions): Promise<ResolvedRun> {
   const network: string | undefined = options.arguments[0];
   if ((options.run === undefined) === (network === undefined)) {
@@ -155,7 +185,7 @@ async function configure(options: TrainOptions): Promise<ResolvedRun> {
         "Cannot run train: --width and --size go with a network's name; expected --set models.cnn.architecture.width=N",
       );
     }
-    return await readRunFile(options.run, overridesOf(options, network));
+    return await readRunFile(options.run, overridesOf(options, network), givenRecipeKeys(options));
   }
   if (options.data === undefined) {
     throw new UserError("Cannot run train: --data is missing; expected --data DIR");
@@ -164,7 +194,9 @@ async function configure(options: TrainOptions): Promise<ResolvedRun> {
 }
 
 await runTask(command, Deno.args, async (options, context) => {
-  const run = await withInitialWeights(await configure(options));
+  const configured = await configure(options);
+  requireEffect(options, configured);
+  const run = await withInitialWeights(configured);
   const out = options.out ?? `out/${run.name}`;
   if (options.resume && options.overwrite) {
     throw new UserError(

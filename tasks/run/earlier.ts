@@ -9,7 +9,7 @@ import { NETWORK_NAMES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, previousPath } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { isSameFile } from "./files.ts";
-import { differingKeys, readRecord, type RunRecord } from "./record.ts";
+import { differingKeys, type Life, readRecord, type RunRecord } from "./record.ts";
 import { networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { loadNetworkCheckpoint } from "./session.ts";
 
@@ -24,7 +24,9 @@ export type ExistingRun = "refuse" | "resume" | "overwrite";
 
 /** What a run takes over from the one that it goes on with. */
 export interface EarlierRun {
-  readonly record: Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data">;
+  readonly record: Pick<RunRecord, "startedAt" | "networks" | "changedKeys" | "data" | "earlierLives">;
+  /** what computed last */
+  readonly life: Life;
   /** images that stay out */
   readonly leftOut: readonly BadImage[];
 }
@@ -64,18 +66,26 @@ export async function earlierRun(
         `expected --resume to go on with it, --overwrite to replace it, or another --out`,
     );
   }
-  const differences = differingKeys(record.run, toRunFile(run));
+  const differences = differencesOf(record, run);
   const fixed = differences.filter((key) => !FREE_KEYS.test(key));
   if (fixed.length > 0) {
     throw new UserError(
       `Cannot resume ${path}: ${fixed.join(", ")} changed since; expected the same run, but for its recipe`,
     );
   }
+  refuseFewerEpochs(path, record, run);
   for (const key of differences) context.log(`resuming with another ${key}`);
-  const { startedAt, networks, changedKeys, data } = record;
+  const { startedAt, networks, changedKeys, data, earlierLives, versions, adapter, variants } = record;
   const skipping = (record.run as Partial<ResolvedRun>).data?.onBadImage === "skip";
   return {
-    record: { startedAt, networks, data, changedKeys: [...new Set([...changedKeys, ...differences])] },
+    record: {
+      startedAt,
+      networks,
+      data,
+      earlierLives,
+      changedKeys: [...new Set([...changedKeys, ...differences])],
+    },
+    life: { versions, adapter, variants },
     leftOut: skipping ? record.badImages : [],
   };
 }
@@ -128,7 +138,38 @@ export async function decideExisting(
 
 /** The keys of the run file in which a recorded run is another one. */
 export function changedKeys(record: RunRecord, run: ResolvedRun): string[] {
-  return differingKeys(record.run, toRunFile(run)).filter((key) => !NEUTRAL_KEYS.test(key));
+  return differencesOf(record, run).filter((key) => !NEUTRAL_KEYS.test(key));
+}
+
+function differencesOf({ run: recorded }: RunRecord, run: ResolvedRun): string[] {
+  const unknown = (recorded as Partial<ResolvedRun>).backboneSha256 === undefined; // in an older record
+  return differingKeys(recorded, toRunFile(run)).filter((key) => !(unknown && key === "backboneSha256"));
+}
+
+/** The record would say less than what was trained. */
+function refuseFewerEpochs(path: string, { networks }: RunRecord, run: ResolvedRun): void {
+  for (const network of networksOf(run)) {
+    const { epochs } = run.models[network]!.recipe;
+    const done = networks[network]?.epochs.length ?? 0;
+    if (done <= epochs) continue;
+    throw new UserError(
+      `Cannot resume ${path}: ${network} was trained for ${done} epochs but the recipe has ${epochs}; ` +
+        `expected at least ${done}, or --overwrite`,
+    );
+  }
+}
+
+/** What computes now; what computed before is kept where it was something else, and said. */
+export function withLives(
+  now: Life,
+  earlier: EarlierRun | undefined,
+  context: Context,
+): Life & Pick<RunRecord, "earlierLives"> {
+  if (earlier === undefined) return now;
+  const changed = differingKeys(earlier.life, now);
+  if (changed.length === 0) return now;
+  context.log(`resuming with another ${changed.join(", ")}: the record keeps both`);
+  return { ...now, earlierLives: [...earlier.record.earlierLives ?? [], earlier.life] };
 }
 
 /** @throws {UserError} if the run would write over the weights that it begins with */

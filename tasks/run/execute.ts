@@ -10,7 +10,7 @@ import { synthesize } from "../../data/synthetic/mod.ts";
 import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { type Architecture, isTemporal, type NetworkName } from "../../models/networks.ts";
 import { badImageLines } from "./bad_image_flag.ts";
-import { loadCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, loadCheckpoint } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
 import { type EnsembleRow, oneTrackLine, predictCheckpoint, scoreCombinations } from "./evaluation.ts";
 import { fingerprintData, hashValues } from "./fingerprint.ts";
@@ -24,6 +24,7 @@ import {
   type ExistingRun,
   predictionsPath,
   requireSameData,
+  withLives,
 } from "./earlier.ts";
 import type { Reading } from "./frames.ts";
 import { openInitialWeights, withInitialWeights } from "./init.ts";
@@ -33,7 +34,14 @@ import { writePredictions } from "./predictions.ts";
 import { readVersions, RecordFile, type RunRecord, type Scores } from "./record.ts";
 import { refine } from "./refine.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
-import { frameOptions, loadNetworkCheckpoint, openSplits, requireWritable, runTraining } from "./session.ts";
+import {
+  frameOptions,
+  loadNetworkCheckpoint,
+  openSplits,
+  requireBackbone,
+  requireWritable,
+  runTraining,
+} from "./session.ts";
 import type { Splits } from "./training.ts";
 import { DivergenceError, type TrainingObserver } from "./trainer.ts";
 import { RunWatch } from "./watch.ts";
@@ -89,6 +97,7 @@ export async function executeRun(
   await requireWritable(recordPath);
   using _lock = await lockFolder(out);
   const earlier = await earlierRun(out, run, existing, context);
+  const backbone = await openBackbone(run);
   const adapter = await startDevice(context);
   const variants = await applyChoices(run.tuning.variants ?? undefined, adapter, context);
   await drawFaces(run, context);
@@ -100,10 +109,8 @@ export async function executeRun(
   else requireSameData(earlier, data, recordPath);
   const file = new RecordFile(recordPath, {
     run: toRunFile(run),
-    versions: await readVersions(),
-    adapter,
-    variants,
     ...earlier?.record,
+    ...withLives({ versions: await readVersions(), adapter, variants }, earlier, context),
     data,
   });
   await file.update({ badImages: badImages.list() });
@@ -115,6 +122,7 @@ export async function executeRun(
   try {
     const interrupted = await trainNetworks(
       run,
+      backbone,
       { out, existing },
       splits,
       reading,
@@ -161,6 +169,16 @@ export async function executeRun(
   }
 }
 
+/** The cnn that a run is given for its temporal networks, once it is known to fit. */
+async function openBackbone(run: ResolvedRun): Promise<Checkpoint | undefined> {
+  if (run.backbone === null) return undefined;
+  const cnn = await loadNetworkCheckpoint(run.backbone, ["cnn"]);
+  for (const network of networksOf(run).filter(isTemporal)) {
+    requireBackbone(run.models[network]!.architecture, conventionOf(run), cnn);
+  }
+  return cnn;
+}
+
 /** Draws the faces that a run asks for, if they are not there. */
 export async function drawFaces(run: ResolvedRun, context: Context): Promise<void> {
   const { synthetic, root } = run.data;
@@ -194,6 +212,7 @@ async function fingerprint(
 /** Trains the networks and puts the probabilities of each into the map; returns whether that was interrupted. */
 async function trainNetworks(
   run: ResolvedRun,
+  given: Checkpoint | undefined,
   { out, existing }: ExecuteOptions,
   splits: Splits,
   reading: Reading & { readonly badImages: BadImages },
@@ -206,17 +225,12 @@ async function trainNetworks(
   const { badImages } = reading;
   const convention = conventionOf(run);
   using init = await openInitialWeights(run);
-  let backbone = run.backbone === null ? undefined : await loadNetworkCheckpoint(run.backbone, ["cnn"]);
+  let backbone = given;
   for (const network of networksOf(run)) {
     const { architecture: sizes, recipe } = run.models[network]!;
     const architecture: Architecture = { ...sizes, classes: splits.train.classNames.length };
     const path = checkpointPath(out, network);
     const resume = existing === "resume" ? await checkpointAt(path, network) : undefined;
-    if (isTemporal(network) && backbone === undefined && init === undefined && resume === undefined) {
-      throw new UserError(
-        `Cannot train ${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
-      );
-    }
     const options = frameOptions({ architecture, convention }, context, reading);
     const configuration = { architecture, recipe, convention, seed, labelSet, checkpointEvery: everySteps };
     const watcher = watch.network(network);
@@ -227,8 +241,8 @@ async function trainNetworks(
         await watcher.onCheckpoint(epochs);
       },
     };
-    const start = { resume, backbone, init };
-    const result = await runTraining(configuration, splits, path, start, context, options, observer);
+    const from = { resume, backbone: isTemporal(network) ? backbone : undefined, init };
+    const result = await runTraining(configuration, splits, path, from, context, options, observer);
     if (result.interrupted) return true;
     const trained = await loadCheckpoint(path);
     const plain = result.validation?.probabilities ??

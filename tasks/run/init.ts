@@ -60,19 +60,12 @@ async function openPretrained(path: string, hints: Hints): Promise<[WeightsFile,
  * @throws {UserError} if the file is another than the run was made with, or does not fit the networks
  */
 export async function withInitialWeights(run: ResolvedRun): Promise<ResolvedRun> {
-  const { init, backbone } = run;
+  const { init, backbone, backboneSha256 } = run;
   if (init !== null && backbone !== null) {
     throw new UserError("Cannot begin with both --init and --backbone; expected one of them");
   }
   if (init !== null) {
-    const sha256 = await hashFile(init.file).catch((error) => {
-      throw new UserError(`Cannot read weights ${init.file}: ${(error as Error).message}`);
-    });
-    if (init.sha256 !== undefined && init.sha256 !== sha256) {
-      throw new UserError(
-        `Cannot use ${init.file}: it has SHA-256 ${sha256} but the run was made with ${init.sha256}`,
-      );
-    }
+    const sha256 = await hashOf(init.file, init.sha256);
     const [file, pretrained] = await openPretrained(init.file, init);
     using _file = file;
     const { graph, convention } = pretrained;
@@ -84,10 +77,20 @@ export async function withInitialWeights(run: ResolvedRun): Promise<ResolvedRun>
     }
     return begun;
   }
-  if (backbone === null || run.models.cnn !== undefined) return run;
+  if (backbone === null) return run;
+  const begun = { ...run, backboneSha256: await hashOf(backbone, backboneSha256) };
   using file = await openWeights(backbone);
   const { graph, convention } = identify(file) ?? {};
-  return graph === undefined || convention === undefined ? run : withInput(run, graph, convention);
+  return graph === undefined || convention === undefined ? begun : withInput(begun, graph, convention);
+}
+
+/** @throws {UserError} if the file cannot be read, or is another than the run was made with */
+async function hashOf(path: string, wanted: string | undefined): Promise<string> {
+  const sha256 = await hashFile(path).catch((error) => {
+    throw new UserError(`Cannot read weights ${path}: ${(error as Error).message}`);
+  });
+  if (wanted === undefined || wanted === sha256) return sha256;
+  throw new UserError(`Cannot use ${path}: it has SHA-256 ${sha256} but the run was made with ${wanted}`);
 }
 
 function withInput(run: ResolvedRun, graph: ResNetGraph, { name }: InputConvention): ResolvedRun {

@@ -53,6 +53,9 @@ export interface Versions {
   readonly dirty: boolean | null;
 }
 
+/** What computed in one life of a run, which ends when it is interrupted. */
+export type Life = Pick<RunRecord, "versions" | "adapter" | "variants">;
+
 /** A run's record. */
 export interface RunRecord {
   readonly format: typeof FORMAT;
@@ -70,6 +73,8 @@ export interface RunRecord {
   readonly adapter: AdapterRecord;
   /** which kernel variants ran: `shipped`, or the tuner's file and its SHA-256 */
   readonly variants: string;
+  /** of a run that was gone on with on something else: what computed before, the first life first */
+  readonly earlierLives?: readonly Life[];
   readonly data: DataFingerprint;
   /** images that could not be used, ordered by path; what became of them says the run's `data.onBadImage` */
   readonly badImages: readonly BadImage[];

@@ -15,6 +15,13 @@ export const SCORE_TOLERANCE = 0.03;
 /** Of the loss, as a share of it. */
 export const LOSS_TOLERANCE = 0.05;
 
+/** Whether a part of the run was computed on another adapter, or by other kernel variants, than its end. */
+export function computedElsewhere({ earlierLives = [], adapter, variants }: RunRecord): boolean {
+  return earlierLives.some((life) =>
+    life.adapter.description !== adapter.description || life.variants !== variants
+  );
+}
+
 /** The first difference between two runs of a network, in words; undefined if there is none. */
 export function firstDifference(
   network: NetworkName,

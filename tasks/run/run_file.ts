@@ -13,6 +13,7 @@ import { isTemporal, NETWORK_NAMES, type NetworkName, type Sizes, sizesFor } fro
 import { DEFAULT_FOLDS } from "../../models/selection.ts";
 import { nearest, UserError } from "./cli.ts";
 import { type Recipe, recipeFor } from "./recipe.ts";
+import { impossibilities } from "./requirements.ts";
 
 const natural = z.int().min(0);
 const positive = z.int().min(1);
@@ -103,6 +104,8 @@ const runSchema = z.strictObject({
   }).nullable().default(null),
   /** a CNN's checkpoint: the frozen backbone, where the run trains no CNN itself */
   backbone: z.string().nullable().default(null),
+  /** of the backbone's file; filled in by the run */
+  backboneSha256: z.string().optional(),
   /** for all networks; a network's own recipe comes on top */
   recipe: recipeSchema.default({}),
   models: z.strictObject({
@@ -167,9 +170,14 @@ export function conventionOf(run: Pick<ResolvedRun, "convention">): InputConvent
 /**
  * Reads a run file and applies `--set` overrides (`recipe.lr=1e-3`).
  *
+ * @param flags keys of the recipe that flags give to every network, also to one with a recipe of its own
  * @throws {UserError} naming file, key, what was given and what was wanted
  */
-export async function readRunFile(path: string, overrides: readonly string[] = []): Promise<ResolvedRun> {
+export async function readRunFile(
+  path: string,
+  overrides: readonly string[] = [],
+  flags: readonly string[] = [],
+): Promise<ResolvedRun> {
   let text: string;
   try {
     text = await Deno.readTextFile(path);
@@ -183,7 +191,14 @@ export async function readRunFile(path: string, overrides: readonly string[] = [
     const line = text.slice(0, offset).split("\n").length;
     throw new UserError(`Cannot read run file ${path}:${line}: ${printParseErrorCode(error)}; expected JSON`);
   }
-  return resolveRun(content, path, overrides);
+  return resolveRun(withoutOwn(content, flags), path, overrides);
+}
+
+/** The content without these keys in the networks' own recipes. */
+function withoutOwn(content: unknown, keys: readonly string[]): unknown {
+  const copy = structuredClone(content) as { models?: Record<string, { recipe?: Record<string, unknown> }> };
+  for (const model of Object.values(copy?.models ?? {})) for (const key of keys) delete model?.recipe?.[key];
+  return copy;
 }
 
 /**
@@ -207,9 +222,14 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
     if (settings === undefined) continue;
     const { window, stride, augmentation, ...shared } = recipe;
     // A single frame has no window, and a frozen backbone sees frames as they are.
-    const applicable = isTemporal(network)
-      ? { ...shared, ...(window ? { window } : {}), ...(stride ? { stride } : {}) }
-      : { ...shared, ...(augmentation === undefined ? {} : { augmentation }) };
+    const augmented = augmentation !== undefined &&
+      (!isTemporal(network) || (settings.recipe?.finetune ?? shared.finetune));
+    const applicable = {
+      ...shared,
+      ...(isTemporal(network) && window ? { window } : {}),
+      ...(isTemporal(network) && stride ? { stride } : {}),
+      ...(augmented ? { augmentation } : {}),
+    };
     resolved[network] = {
       architecture: {
         ...sizesFor(network, rest.preset),
@@ -218,7 +238,10 @@ export function resolveRun(content: unknown, source: string, overrides: readonly
       recipe: { ...recipeFor(network, rest.preset, rest.data.labelSet), ...applicable, ...settings.recipe },
     };
   }
-  return { ...rest, models: resolved };
+  const run = { ...rest, models: resolved };
+  const problems = impossibilities(run);
+  if (problems.length > 0) throw new UserError(`Cannot use ${source}: ${problems.join("; ")}`);
+  return run;
 }
 
 /** A resolved run as the content of a run file. */
@@ -241,6 +264,11 @@ function applyOverride(content: unknown, override: string): unknown {
     value = JSON.parse(text);
   } catch {
     // not JSON: a text, as on any command line
+  }
+  if (typeof (content ?? {}) !== "object" || Array.isArray(content)) {
+    throw new UserError(
+      `Cannot apply --set ${override}: the run file is ${JSON.stringify(content)}; expected an object`,
+    );
   }
   const root = structuredClone(content ?? {}) as Record<string, unknown>;
   let parent = root;

@@ -122,15 +122,24 @@ export function frameOptions(
  * @throws {UserError} if the checkpoint is of another scale or input convention
  */
 export function loadBackbone(network: Network, cnn: Checkpoint, convention: InputConvention): void {
-  const describe = ({ width, graph = "caffe" }: Architecture, { name }: InputConvention) =>
+  requireBackbone(network.architecture, convention, cnn);
+  const weights = [...cnn.weights].filter(([name]) => isBackboneParameter(name));
+  network.parameters.load(new Map(weights), isBackboneParameter);
+}
+
+/** @throws {UserError} if a CNN's checkpoint is of another scale or input convention than a temporal network */
+export function requireBackbone(
+  architecture: Omit<Architecture, "classes">,
+  convention: InputConvention,
+  cnn: Checkpoint,
+): void {
+  const describe = ({ width, graph = "caffe" }: Omit<Architecture, "classes">, { name }: InputConvention) =>
     `width ${width}, graph ${graph} and input convention ${name}`;
   const given = describe(cnn.architecture, cnn.convention);
-  const wanted = describe(network.architecture, convention);
+  const wanted = describe(architecture, convention);
   if (given !== wanted) {
     throw new UserError(`Cannot use ${cnn.path} as the backbone: it has ${given}; this run wants ${wanted}`);
   }
-  const weights = [...cnn.weights].filter(([name]) => isBackboneParameter(name));
-  network.parameters.load(new Map(weights), isBackboneParameter);
 }
 
 /** The folder of cached features beside a checkpoint. */
@@ -195,6 +204,13 @@ function requireSameRun(checkpoint: Checkpoint, configuration: RunConfiguration)
     if (given === wanted) continue;
     throw new UserError(
       `Cannot resume from ${checkpoint.path}: it is another run's, with ${key} ${given}; this run has ${wanted}`,
+    );
+  }
+  const { length: done } = checkpoint.history;
+  if (done > configuration.recipe.epochs) {
+    throw new UserError(
+      `Cannot resume from ${checkpoint.path}: it has ${done} epochs but the recipe ${configuration.recipe.epochs}; ` +
+        `expected at least ${done}`,
     );
   }
 }

@@ -81,6 +81,10 @@ Deno.test("flags that would be of no effect are refused", async () => {
     ["reproduce", ["--people", "x", "--init", "y"], "--people is of no effect with --init"],
     ["reproduce", ["--tracks", "6", "--data", "y"], "--tracks is of no effect with --data"],
     ["reproduce", ["--identities", "6", "--people", "y"], "--identities is of no effect with --people"],
+    ["train", ["cnn", "--data", "x", "--window", "5"], "--window is of no effect on cnn"],
+    ["train", ["cnn", "--data", "x", "--stride", "2"], "--stride is of no effect on cnn"],
+    ["train", ["vgg", "--data", "x", "--finetune"], "--finetune is of no effect on vgg"],
+    ["train", ["cnn", "--data", "x", "--backbone", "y"], "the run trains a cnn of its own"],
   ];
   for (const [name, args, expected] of cases) {
     assertStringIncludes(messageOf(await task(name, ...args, "--dry-run")), expected);

@@ -1,10 +1,15 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { UserError } from "../../../tasks/run/cli.ts";
-import { decideExisting, requireSameData } from "../../../tasks/run/earlier.ts";
+import { decideExisting, requireSameData, withLives } from "../../../tasks/run/earlier.ts";
 import type { NetworkOutcome, RunRecord } from "../../../tasks/run/record.ts";
-import { firstDifference, requireReplayedData, requireReplayFolder } from "../../../tasks/run/replayed.ts";
+import {
+  computedElsewhere,
+  firstDifference,
+  requireReplayedData,
+  requireReplayFolder,
+} from "../../../tasks/run/replayed.ts";
 import { resolveRun, toRunFile } from "../../../tasks/run/run_file.ts";
-import { inFolder } from "./_run.ts";
+import { contextFor, inFolder } from "./_run.ts";
 
 const RUN = resolveRun({ name: "demo", data: { root: "x" }, models: { cnn: {} } }, "the test");
 const DATA = { annotations: "a", images: "b", imageBytes: null };
@@ -97,7 +102,7 @@ Deno.test("the same run is gone on with, one of its name that was not finished i
   }));
 
 Deno.test("a run is gone on with on the data that it began with only", () => {
-  const earlier = { record: recordOf(), leftOut: [] };
+  const earlier = { record: recordOf(), life: recordOf(), leftOut: [] };
   requireSameData(earlier, { ...DATA }, "record.json");
   for (const key of ["annotations", "images", "imageBytes"]) {
     assertThrows(() => requireSameData(earlier, { ...DATA, [key]: "c" }, "record.json"), UserError, key);
@@ -141,3 +146,22 @@ Deno.test("a replay replaces an earlier replay, and no other run", () =>
     await write(out, { startedAt: "2026-01-02T00:00:00.000Z", run: toRunFile({ ...RUN, seed: 2 }) });
     await assertRejects(() => check(out), UserError, "there is the record of another run");
   }));
+
+Deno.test("a record keeps what computed in each life of its run", () => {
+  const { versions, adapter, variants } = recordOf();
+  const life = { versions, adapter, variants };
+  const earlier = { record: recordOf(), life, leftOut: [] };
+  const context = contextFor();
+  assertEquals(withLives({ ...life }, undefined, context), life);
+  assertEquals(withLives({ ...life }, earlier, context), life);
+  const tuned = { ...life, variants: "tuned" };
+  assertEquals(withLives(tuned, earlier, context), { ...tuned, earlierLives: [life] });
+  assertEquals(context.lines, ["resuming with another variants: the record keeps both"]);
+  const third = { ...earlier, record: recordOf({ earlierLives: [life] }), life: tuned };
+  const kept = withLives(life, third, context);
+  assertEquals(kept, { ...life, earlierLives: [life, tuned] });
+  assertEquals(computedElsewhere(recordOf(kept)), true);
+  assertEquals(computedElsewhere(recordOf({ earlierLives: [life] })), false);
+  const adapters = [{ ...life, adapter: { ...adapter, description: "another" } }];
+  assertEquals(computedElsewhere(recordOf({ earlierLives: adapters })), true);
+});

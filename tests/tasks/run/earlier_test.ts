@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { loadCheckpoint } from "../../../tasks/run/checkpoint.ts";
 import { UserError } from "../../../tasks/run/cli.ts";
 import { lockFolder } from "../../../tasks/run/lock.ts";
@@ -51,6 +51,31 @@ Deno.test("a run that replaces another takes nothing over from it, however it is
     const temporal = await execute({ ...rest, models, backbone: file }, other, "overwrite");
     assertEquals(temporal.interrupted, false);
     assert(await exists(file));
+    const { backboneSha256 } = temporal.record.run as { backboneSha256: string };
+    assertMatch(backboneSha256, /^[0-9a-f]{64}$/);
+    await assertRejects(
+      () => execute({ ...rest, models, backbone: file, backboneSha256: "0" }, other, "overwrite"),
+      UserError,
+      `Cannot use ${file}: it has SHA-256 ${backboneSha256} but the run was made with 0`,
+    );
+    const wide = { rnn: { architecture: { width: 8, size: 32 } }, vgg: {} };
+    const never = contextFor();
+    await assertRejects(
+      () =>
+        execute({ ...rest, models: wide, backbone: file }, `${folder}/wide`, "refuse", { context: never }),
+      UserError,
+      "as the backbone: it has width 4",
+    );
+    assertEquals(never.lines, []); // before anything is read or trained
+
+    // A record does not say less than what was trained.
+    const longer = ["recipe.epochs=2"];
+    await execute({ ...rest, models, backbone: file }, other, "resume", { overrides: longer });
+    await assertRejects(
+      () => execute({ ...rest, models, backbone: file }, other, "resume"),
+      UserError,
+      "rnn was trained for 2 epochs but the recipe has 1; expected at least 2",
+    );
   }));
 
 Deno.test("one run at a time in a folder; a lock ends with its process", () =>

@@ -60,6 +60,79 @@ Deno.test("unknown keys, wrong values and malformed overrides are explained", ()
   assertStringIncludes(message({ ...SMALLEST, seed: 1 }, "seed.x=1"), "seed is 1, not an object");
 });
 
+Deno.test("what cannot be trained to its end is refused before it begins", () => {
+  const data = { root: "x" };
+  const width = (network: string, width: number) => ({ [network]: { architecture: { width } } });
+  const rnn = message({ data, models: { ...width("cnn", 4), ...width("rnn", 8) } });
+  assertStringIncludes(rnn, "models.rnn.architecture.width is 8; expected 4, the cnn's");
+  const graphs = { data, models: { cnn: { architecture: { graph: "torchvision" } }, rnn: {} } };
+  assertStringIncludes(message(graphs), "models.rnn.architecture.graph is caffe; expected torchvision");
+  resolveRun({ ...graphs, init: { file: "f" } }, "f.json"); // which brings its graph
+  assertStringIncludes(message({ data, models: { vgg: {}, rnn: {} } }), "models.rnn: it has no backbone");
+  for (const start of [{ backbone: "f" }, { init: { file: "f" } }]) {
+    resolveRun({ data, models: { vgg: {}, rnn: {} }, ...start }, "f.json");
+  }
+  assertStringIncludes(message({ ...SMALLEST, backbone: "f" }), "the run trains a cnn of its own");
+  assertStringIncludes(message({ data, models: { vgg: {} }, backbone: "f" }), "neither cnn nor vgg uses");
+  const heads = { data, models: { cnn: {}, transformer: { architecture: { heads: 5 } } } };
+  assertStringIncludes(message(heads), "transformer.architecture.heads is 5; expected a divisor");
+});
+
+Deno.test("balanced sampling is refused where a frame has many labels", () => {
+  const balanced = (labelSet: string) => ({
+    data: { root: "x", labelSet },
+    models: { cnn: { recipe: { sampling: "balanced" } } },
+  });
+  for (const labelSet of ["action_units", "joint"]) {
+    assertStringIncludes(message(balanced(labelSet)), "recipe.sampling is balanced, but a frame has many");
+  }
+  for (const labelSet of ["expression", "identity"]) resolveRun(balanced(labelSet), "f.json");
+});
+
+Deno.test("an augmentation for all reaches a temporal network that trains its backbone", () => {
+  const augmentation = { scale: [0.5, 1], ratio: [1, 1], flip: 0 };
+  const of = (recipe: object, own: object = {}) =>
+    resolveRun({
+      ...SMALLEST,
+      recipe: { augmentation, ...recipe },
+      models: { cnn: {}, rnn: { recipe: own } },
+    }, "f")
+      .models.rnn!.recipe.augmentation as unknown;
+  assertEquals(of({}), null);
+  assertEquals(of({ finetune: true }), augmentation);
+  assertEquals(of({}, { finetune: true }), augmentation);
+  assertEquals(of({ finetune: true }, { finetune: false }), null);
+});
+
+Deno.test("a flag wins over a network's own recipe, --set over the flag", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    const models = { cnn: {}, rnn: { recipe: { epochs: 7, lr: 0.5 } } };
+    await Deno.writeTextFile(path, JSON.stringify({ ...SMALLEST, models }));
+    const epochs = async (...sets: string[]) => {
+      const { models } = await readRunFile(path, ["recipe.epochs=1", ...sets], ["epochs"]);
+      return [models.cnn!.recipe.epochs, models.rnn!.recipe.epochs, models.rnn!.recipe.lr];
+    };
+    assertEquals(await epochs(), [1, 1, 0.5]);
+    assertEquals(await epochs("models.rnn.recipe.epochs=3"), [1, 3, 0.5]);
+    for (const content of ['"abc"', "[1]", "3"]) {
+      await Deno.writeTextFile(path, content);
+      await assertRejects(
+        () => readRunFile(path, ["seed=1"]),
+        UserError,
+        `is ${content}; expected an object`,
+      );
+      await assertRejects(
+        () => readRunFile(path, [], ["epochs"]),
+        UserError,
+        `the file is ${content}; expected`,
+      );
+    }
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 Deno.test("comments and trailing commas are read; a syntax error names its line", async () => {
   const path = await Deno.makeTempFile();
   try {
