@@ -61,7 +61,7 @@ function widen(
   for (const [t, { frames }] of every.tracks.entries()) {
     const seen = kept.tracks[t].frames;
     const values = probabilities.subarray(read * classes, (read + seen.length) * classes);
-    const filled = fill === "interpolate"
+    const filled = fill === "interpolate" && seen.length > 0
       ? interpolateGaps(values, classes, seen, frames[frames.length - 1])
       : scatter(values, classes, seen, frames[frames.length - 1]);
     frames.forEach((frame, i) =>

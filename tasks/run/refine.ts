@@ -19,6 +19,7 @@ import { describeSmoothing, smooth, type Smoothing, SMOOTHINGS } from "../../mod
 import { applyThresholds, bestThresholds, searchThresholds } from "../../models/thresholds.ts";
 import { everyAnnotatedFrame, type EveryFrame } from "./gaps.ts";
 import { allLabels, type LabelledFrames, trackNumbers } from "./frames.ts";
+import { withoutLeftOut } from "./left_out.ts";
 import type { ResultRow } from "./table.ts";
 
 /** A score with one more refinement than the row before it. */
@@ -60,13 +61,14 @@ export interface RefinementSettings {
 /**
  * Refines the networks' probabilities.
  *
- * @param probabilities [frames, classes] of each network
+ * @param all networks: [frames, classes] each
  */
 export function refine(
-  probabilities: ReadonlyMap<NetworkName, Float32Array>,
-  dataset: LabelledFrames,
+  all: ReadonlyMap<NetworkName, Float32Array>,
+  frames: LabelledFrames,
   settings: RefinementSettings,
 ): Refinement {
+  const { probabilities, dataset } = withoutLeftOut({ probabilities: all, dataset: frames });
   if (dataset.labelSet === "action_units") return refineUnits(probabilities, dataset, settings);
   return refineExpressions(probabilities, dataset, settings);
 }

@@ -8,9 +8,9 @@ import { ACTION_UNITS, EXPRESSIONS } from "../../../data/aff_wild2/types.ts";
 import { combine, scoreProbabilities } from "../../../models/ensemble.ts";
 import { actionUnitMetrics, argmaxRows, type ExpressionMetrics } from "../../../models/metrics.ts";
 import { NETWORK_TITLES, type NetworkName } from "../../../models/networks.ts";
-import { smooth } from "../../../models/smoothing.ts";
 import { type EnsembleRow, scoreCombinations } from "../evaluation.ts";
 import { allLabels, type LabelledFrames } from "../frames.ts";
+import { smoothThere } from "../left_out.ts";
 import type { Refinement } from "../refine.ts";
 
 /** Where the JPEG of a track's i-th frame lies. */
@@ -68,7 +68,6 @@ export function expressionView(given: PredictedFrames): ExpressionView | null {
   if (all.size === 0 || (frames.labelSet !== "expression" && frames.labelSet !== "joint")) return null;
   const joint = frames.labelSet === "joint";
   const labels = joint ? splitJointLabels(allLabels(frames)).expressions : allLabels(frames);
-  const classes = EXPRESSIONS.length;
   const networks = [...all].map(([network, values]) => {
     const probabilities = joint ? splitJointProbabilities(values).expressions : values;
     const metrics = scoreProbabilities(probabilities, labels);
@@ -90,7 +89,7 @@ export function expressionView(given: PredictedFrames): ExpressionView | null {
     ? []
     : [predictor(
       `${best.name}, smoothed`,
-      smooth(combine(members, effect.weights), classes, frames.tracks, effect.smoothing),
+      smoothThere(combine(members, effect.weights), frames, effect.smoothing),
       null,
     )];
   return {

@@ -3,6 +3,7 @@ import { EXPRESSIONS } from "../../../data/aff_wild2/types.ts";
 import { oneTrackLine } from "../../../tasks/run/evaluation.ts";
 import type { LabelledFrames } from "../../../tasks/run/frames.ts";
 import { everyAnnotatedFrame } from "../../../tasks/run/gaps.ts";
+import { smoothThere } from "../../../tasks/run/left_out.ts";
 import { refine } from "../../../tasks/run/refine.ts";
 
 const CLASSES = EXPRESSIONS.length;
@@ -92,4 +93,36 @@ Deno.test("refine: interpolated frames are scored beside the same frames taken a
   assertGreater(interpolated.score, neutral.score);
   assert(neutral.note.includes("42 frames"), neutral.note);
   assertEquals(refine(probabilities, dataset, { ...settings, interpolation: false }).effects.length, 1);
+});
+
+Deno.test("refine: frames whose image was left out are no neighbours of others", () => {
+  const random = (i: number) => 0.5 + Math.sin(12.9898 * (i + 1)) / 2.1;
+  const frames = [1, 2, 4, 6, 7];
+  const tracks = EXPRESSIONS.flatMap((_, label) =>
+    [0, 1, 2].map((copy) => track(`${label}_${copy}`, label, frames, [3, 5]))
+  );
+  const values = Float32Array.from({ length: tracks.length * frames.length * CLASSES }, (_, i) => random(i));
+  // The third frame of each track, and the whole last track, are left out.
+  const there = (t: number, i: number) => i !== 2 && t < tracks.length - 1;
+  const zeros = tracks.map(({ labels, ...rest }, t) => ({
+    ...rest,
+    labels: labels.map((label, i) => there(t, i) ? label : -1),
+  }));
+  const rows = tracks.flatMap((_, t) => frames.map((_, i) => there(t, i)));
+  const blanked = values.map((value, i) => rows[Math.floor(i / CLASSES)] ? value : 0);
+  const fewer = tracks.map((whole, t) => {
+    const kept = frames.filter((_, i) => there(t, i));
+    return { ...whole, ...track("", whole.labels[0], kept, []), uncropped: whole.uncropped };
+  });
+  const gone = values.filter((_, i) => rows[Math.floor(i / CLASSES)]);
+  const settings = { step: 0.5, folds: 3, smoothing: true, interpolation: true };
+  const effectsOf = (all: Float32Array, dataset: LabelledFrames) =>
+    refine(new Map([["cnn", all]]), dataset, settings).effects;
+  assertEquals(effectsOf(blanked, datasetOf(...zeros)), effectsOf(gone, datasetOf(...fewer)));
+
+  const smoothing = { shape: "box", width: 2 } as const;
+  const smoothed = smoothThere(blanked, datasetOf(...zeros), smoothing);
+  const alone = smoothThere(gone, datasetOf(...fewer), smoothing);
+  assertEquals(smoothed.filter((_, i) => rows[Math.floor(i / CLASSES)]), alone);
+  assert(smoothed.every((value, i) => rows[Math.floor(i / CLASSES)] || value === 0));
 });
