@@ -59,7 +59,9 @@ await runTask(command, Deno.args, async (options, context) => {
   await requireWritable(`${out}/ensemble.json`);
   const checkpoints = await Promise.all(paths.map(loadCheckpoint));
   const networks = checkpoints.map(({ architecture }) => architecture.network);
-  if (!networks.includes("cnn") || networks.length < 2 || new Set(networks).size < networks.length) {
+  const wrong = networks.includes("vgg") || !networks.includes("cnn") || networks.length < 2 ||
+    new Set(networks).size < networks.length;
+  if (wrong) {
     throw new UserError(
       `Cannot run ensemble: the checkpoints are of ${
         networks.join(", ")
@@ -68,7 +70,9 @@ await runTask(command, Deno.args, async (options, context) => {
   }
   if (checkpoints.some(({ labelSet }) => labelSet !== "expression")) {
     throw new UserError(
-      "Cannot run ensemble: a checkpoint was trained on action units; expected expressions",
+      `Cannot run ensemble: the checkpoints were trained on ${
+        checkpoints.map(({ labelSet }) => labelSet).join(", ")
+      }; expected expression`,
     );
   }
   const { validation } = await openSplits(data, "expression", ["validation"], context, { badImages });

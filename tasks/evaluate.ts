@@ -44,15 +44,13 @@ const command = defineCommand({
     labelSet: {
       type: "string",
       choices: ["expression", "action_units"],
-      default: "expression",
-      description: "which annotations --predictions are scored on",
+      description: "which annotations --predictions are scored on (default expression)",
     },
     missing: {
       type: "string",
       choices: ["error", "nearest", "leave-out"],
-      default: "error",
       description:
-        "what an annotated frame without one of the --predictions gets: the nearest one, or it is not counted",
+        "what an annotated frame without one of the --predictions gets: the nearest one, or it is not counted (default error)",
     },
     csv: {
       type: "string",
@@ -103,7 +101,7 @@ async function scoreCheckpoint(
 /** Scores predictions from a file or folder. */
 async function scoreFiles(
   path: string,
-  { data, split, labelSet, missing: policy }: EvaluateOptions,
+  { data, split, labelSet = "expression", missing: policy = "error" }: EvaluateOptions,
   context: Context,
 ): Promise<{ metrics: Metrics; labelSet: LabelSet; facts: Record<string, unknown> }> {
   const { [split]: dataset } = await openSplits(data, labelSet, [split], context);
@@ -119,8 +117,28 @@ async function scoreFiles(
   return { metrics, labelSet, facts: { predictions: path, frames, missing, policy } };
 }
 
+/** Refuses flags that would be of no effect on what is scored. */
+function requireEffect({ weights, ...options }: EvaluateOptions): void {
+  const idle = weights === undefined
+    ? {
+      "--csv": options.csv,
+      "--report": options.report,
+      "--workers": options.workers,
+      "--on-bad-image": options.onBadImage,
+    }
+    : { "--label-set": options.labelSet, "--missing": options.missing };
+  for (const [flag, value] of Object.entries(idle)) {
+    if (value === undefined) continue;
+    throw new UserError(
+      weights === undefined
+        ? `Cannot run evaluate: ${flag} is of no effect on --predictions; expected it with --weights`
+        : `Cannot run evaluate: ${flag} is of no effect on --weights, which say it themselves; expected it with --predictions`,
+    );
+  }
+}
+
 await runTask(command, Deno.args, async (options, context) => {
-  const { weights, predictions, data, split, csv, report, dryRun } = options;
+  const { weights, predictions, data, split, dryRun } = options;
   context.log(JSON.stringify({ weights: weights ?? null, predictions: predictions ?? null, data, split }));
   if ((weights === undefined) === (predictions === undefined)) {
     throw new UserError(
@@ -130,11 +148,7 @@ await runTask(command, Deno.args, async (options, context) => {
         "expected one of them",
     );
   }
-  if ((csv ?? report) !== undefined && weights === undefined) {
-    throw new UserError(
-      "Cannot run evaluate: --csv and --report are of a checkpoint's probabilities; expected --weights",
-    );
-  }
+  requireEffect(options);
   if (dryRun) return { dryRun: true };
   const { metrics, labelSet, facts } = weights !== undefined
     ? await scoreCheckpoint(weights, options, context)

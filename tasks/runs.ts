@@ -139,6 +139,11 @@ await runTask(command, Deno.args, async (options, context) => {
     lines.forEach((line) => context.log(line));
     return { action, differences };
   }
+  if (paths.length > 0) {
+    throw new UserError(
+      `Cannot run runs list: it is given ${paths.join(", ")}; expected --out DIR, or runs compare A B`,
+    );
+  }
   const records = await findRecords(options.out, (line) => context.log(line));
   if (records.size === 0) context.log(`there is no record under ${options.out}; deno task train writes them`);
   else listLines(records).forEach((line) => context.log(line));

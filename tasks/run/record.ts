@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { z } from "zod";
 import tfjs from "@tensorflow/tfjs/package.json" with { type: "json" };
 import fervid from "../../deno.json" with { type: "json" };
 import type { BadImage } from "../../data/bad_images.ts";
@@ -11,6 +12,7 @@ import type { AdapterRecord } from "../../kernels/runtime/device.ts";
 import { defaultLayers } from "../../models/layers_default.ts";
 import type { NetworkName } from "../../models/networks.ts";
 import { UserError } from "./cli.ts";
+import { parseContent } from "./content.ts";
 import { writeTextAtomic } from "./files.ts";
 import type { DataFingerprint } from "./fingerprint.ts";
 import type { EpochRecord } from "./history.ts";
@@ -84,6 +86,28 @@ export interface RunRecord {
   /** what each refinement beyond the paper brings, and the calibration; null until the run is finished */
   readonly refinement: Refinement | null;
 }
+
+const scores = z.looseObject({ f1: z.number(), accuracy: z.number(), score: z.number() });
+
+/** What is read of any record; more may be in it, and more is in the newer ones. */
+const recordSchema = z.looseObject({
+  status: z.enum(["running", "finished", "interrupted", "failed"]),
+  error: z.string().nullish(),
+  startedAt: z.string(),
+  updatedAt: z.string(),
+  run: z.looseObject({ name: z.string(), data: z.looseObject({ root: z.string() }) }),
+  changedKeys: z.array(z.string()).optional(),
+  versions: z.looseObject({ commit: z.string().nullish() }),
+  adapter: z.looseObject({ description: z.string() }),
+  variants: z.string().optional(), // the oldest records have none
+  data: z.looseObject({ annotations: z.string(), images: z.string() }),
+  badImages: z.array(z.looseObject({ path: z.string(), reason: z.string() })).optional(),
+  networks: z.record(
+    z.string(),
+    z.looseObject({ epochs: z.array(z.looseObject({})), scores: scores.nullable() }),
+  ),
+  ensemble: z.array(scores.extend({ name: z.string() })),
+});
 
 /** Asks git for the commit of Fervid's sources; needs permission to run git. */
 async function sourceState(): Promise<Pick<Versions, "commit" | "dirty">> {
@@ -199,7 +223,8 @@ export async function readRecord(path: string): Promise<RunRecord> {
         `expected ${FORMAT}, version ${VERSION}`,
     );
   }
-  return { badImages: [], ...content } as RunRecord; // the oldest records have no such list
+  parseContent(recordSchema, content, { path, action: "read record", expected: "a run's record.json" });
+  return { badImages: [], changedKeys: [], ...content } as RunRecord; // the oldest records have no such lists
 }
 
 /** The paths of the keys at which two JSON values differ. */

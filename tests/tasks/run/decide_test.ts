@@ -8,48 +8,9 @@ import {
   requireReplayedData,
   requireReplayFolder,
 } from "../../../tasks/run/replayed.ts";
-import { resolveRun, toRunFile } from "../../../tasks/run/run_file.ts";
+import { toRunFile } from "../../../tasks/run/run_file.ts";
+import { DATA, OUTCOME, recordOf, RUN } from "./_record.ts";
 import { contextFor, inFolder } from "./_run.ts";
-
-const RUN = resolveRun({ name: "demo", data: { root: "x" }, models: { cnn: {} } }, "the test");
-const DATA = { annotations: "a", images: "b", imageBytes: null };
-const OUTCOME: NetworkOutcome = {
-  checkpoint: "cnn.safetensors",
-  epochs: [{
-    epoch: 1,
-    learningRate: 1,
-    trainLoss: 2,
-    validationScore: 0.5,
-    validationF1: 0.4,
-    validationAccuracy: 0.6,
-    seconds: 1,
-  }],
-  weightsSha256: "w",
-  predictionsSha256: "p",
-  scores: null,
-};
-
-function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
-  return {
-    format: "fervid-record",
-    version: 1,
-    status: "finished",
-    error: null,
-    startedAt: "2026-01-01T00:00:00.000Z",
-    updatedAt: "2026-01-01T00:00:00.000Z",
-    run: toRunFile(RUN),
-    changedKeys: [],
-    versions: { deno: "2", v8: "1", tfjs: "4", fervid: "0", commit: null, dirty: null },
-    adapter: { description: "none", vendor: "", architecture: "" } as RunRecord["adapter"],
-    variants: "shipped",
-    data: DATA,
-    badImages: [],
-    networks: { cnn: OUTCOME },
-    ensemble: [],
-    refinement: null,
-    ...changes,
-  };
-}
 
 async function write(folder: string, changes: Partial<RunRecord> = {}): Promise<void> {
   await Deno.writeTextFile(`${folder}/record.json`, JSON.stringify(recordOf(changes)));
