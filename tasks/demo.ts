@@ -67,7 +67,7 @@ async function existingRun(
   const { existing, record } = await decideExisting(out, run, { task: "demo", overwrite });
   if (record?.status === "failed" && isDivergence(record.error)) {
     throw new UserError(
-      `Cannot go on with the demo in ${out}: its loss became infinite, and would again (${record.error}); ` +
+      `Cannot go on with the demo in ${out}: its loss was not finite, and would not be again (${record.error}); ` +
         `expected another --seed, or --overwrite to begin anew`,
     );
   }

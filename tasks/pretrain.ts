@@ -5,7 +5,7 @@
  */
 import { ON_BAD_IMAGE_FLAG } from "./run/bad_image_flag.ts";
 import { defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
-import { executeRun, type ExistingRun } from "./run/execute.ts";
+import { type Advice, executeRun, type ExistingRun, TRAIN_ADVICE } from "./run/execute.ts";
 import { type ResolvedRun, resolveRun, toRunFile } from "./run/run_file.ts";
 import { WORKERS_FLAG } from "./run/workers_flag.ts";
 
@@ -50,6 +50,11 @@ const command = defineCommand({
   ],
 });
 
+const ADVICE: Advice = {
+  ...TRAIN_ADVICE,
+  divergence: "the last checkpoint is kept: --resume goes on from it, with a smaller --set recipe.lr=...",
+};
+
 function configure(
   { data, onBadImage = "error", workers, preset, seed, epochs, set }: Options<typeof command.flags>,
 ): ResolvedRun {
@@ -76,7 +81,11 @@ await runTask(command, Deno.args, async (options, context) => {
   const existing: ExistingRun = resume ? "resume" : overwrite ? "overwrite" : "refuse";
   context.log(JSON.stringify({ out, ...toRunFile(run) as object }, null, 2));
   if (dryRun) return { dryRun: true };
-  const { adapter, recordPath, record, interrupted } = await executeRun(run, { out, existing }, context);
+  const { adapter, recordPath, record, interrupted } = await executeRun(
+    run,
+    { out, existing, advice: ADVICE },
+    context,
+  );
   const { checkpoint, scores } = record.networks.cnn!;
   context.log(`start an expression network from it: deno task train cnn --data DIR --init ${checkpoint}`);
   return {

@@ -4,7 +4,7 @@
  * @module
  */
 import { defineCommand, runTask, UserError } from "./run/cli.ts";
-import { executeRun } from "./run/execute.ts";
+import { type Advice, executeRun } from "./run/execute.ts";
 import { differingKeys, readRecord } from "./run/record.ts";
 import {
   computedElsewhere,
@@ -30,6 +30,12 @@ const command = defineCommand({
   examples: ["deno task replay out/demo/record.json"],
 });
 
+/** A replay changes nothing of the run. */
+const ADVICE: Advice = {
+  divergence: "that run's loss was finite",
+  badImage: "make it as it was in that run, and replay it again",
+};
+
 await runTask(command, Deno.args, async (options, context) => {
   const [path] = options.arguments;
   const record = await readRecord(path);
@@ -48,7 +54,7 @@ await runTask(command, Deno.args, async (options, context) => {
       }; the replay uses the last values throughout`,
     );
   }
-  const result = await executeRun(run, { out, existing }, context);
+  const result = await executeRun(run, { out, existing, advice: ADVICE }, context);
   if (result.interrupted) return { record: path, interrupted: true };
   const again = result.record;
   requireReplayedData(path, record, again);

@@ -64,7 +64,8 @@ export interface Advice {
   readonly badImage: string;
 }
 
-const ADVICE: Advice = {
+/** Of `train`. */
+export const TRAIN_ADVICE: Advice = {
   divergence: "the last checkpoint is kept: --resume goes on from it, with a smaller --learning-rate",
   badImage: "make it good, or leave such frames out with --on-bad-image=skip, and go on with --resume",
 };
@@ -89,7 +90,7 @@ export interface ExecuteResult {
  */
 export async function executeRun(
   given: ResolvedRun,
-  { out, existing, tensorboard, advice = ADVICE }: ExecuteOptions,
+  { out, existing, tensorboard, advice = TRAIN_ADVICE }: ExecuteOptions,
   context: Context,
 ): Promise<ExecuteResult> {
   const recordPath = `${out}/record.json`;

@@ -4,7 +4,7 @@
  * @module
  */
 import { NETWORK_NAMES, NETWORK_TITLES, type NetworkName } from "../../../models/networks.ts";
-import type { NetworkOutcome, RunRecord } from "../record.ts";
+import type { Life, NetworkOutcome, RunRecord } from "../record.ts";
 import type { ResolvedRun } from "../run_file.ts";
 import { duration } from "./html.ts";
 
@@ -56,9 +56,14 @@ export function sourceFacts(
   ];
 }
 
+function livesInWords(lives: readonly Life[]): string {
+  const inWords = (life: Life) => sourceFacts(life).map(([name, value]) => `${name} ${value}`).join(", ");
+  return lives.map(inWords).join("; ");
+}
+
 /** What a run's record says of what ran. */
 export function runFacts(record: RunRecord): Fact[] {
-  const { data, startedAt, updatedAt, changedKeys: changed } = record;
+  const { data, startedAt, updatedAt, changedKeys: changed, earlierLives = [] } = record;
   const run = recordedRun(record);
   const outcomes = outcomesOf(record);
   const seconds = outcomes.flatMap(([, { epochs }]) => epochs).reduce((sum, epoch) => sum + epoch.seconds, 0);
@@ -84,6 +89,9 @@ export function runFacts(record: RunRecord): Fact[] {
       "time",
       `${duration(seconds)} of training and validation; started ${startedAt}, this state ${updatedAt}`,
     ],
+    ...(earlierLives.length === 0
+      ? []
+      : [["computed before it was resumed", livesInWords(earlierLives)] as const]),
     ...(changed.length === 0 ? [] : [["changed when resumed", changed.join(", ")] as const]),
     ...outcomes.filter(([, { weightsSha256 }]) => weightsSha256 !== null).map((
       [network, { weightsSha256 }],

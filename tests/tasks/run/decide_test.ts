@@ -8,6 +8,7 @@ import {
   requireReplayedData,
   requireReplayFolder,
 } from "../../../tasks/run/replayed.ts";
+import { runFacts } from "../../../tasks/run/report/facts.ts";
 import { toRunFile } from "../../../tasks/run/run_file.ts";
 import { DATA, OUTCOME, recordOf, RUN } from "./_record.ts";
 import { contextFor, inFolder } from "./_run.ts";
@@ -121,6 +122,9 @@ Deno.test("a record keeps what computed in each life of its run", () => {
   const third = { ...earlier, record: recordOf({ earlierLives: [life] }), life: tuned };
   const kept = withLives(life, third, context);
   assertEquals(kept, { ...life, earlierLives: [life, tuned] });
+  const facts = new Map(runFacts(recordOf(kept)));
+  assertStringIncludes(facts.get("computed before it was resumed")!, "variants: tuned");
+  assertEquals(new Map(runFacts(recordOf())).has("computed before it was resumed"), false);
   assertEquals(computedElsewhere(recordOf(kept)), true);
   assertEquals(computedElsewhere(recordOf({ earlierLives: [life] })), false);
   const adapters = [{ ...life, adapter: { ...adapter, description: "another" } }];

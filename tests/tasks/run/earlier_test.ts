@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { loadCheckpoint } from "../../../tasks/run/checkpoint.ts";
 import { UserError } from "../../../tasks/run/cli.ts";
+import { readRecord } from "../../../tasks/run/record.ts";
+import { DivergenceError, isDivergence } from "../../../tasks/run/trainer.ts";
 import { lockFolder } from "../../../tasks/run/lock.ts";
 import { taskCommand } from "../_task.ts";
 import { contextFor, execute, exists, inFolder, smallest } from "./_run.ts";
@@ -114,4 +116,18 @@ Deno.test("what ended a run is reported, also where the record can no longer be 
       "the first error",
     );
     assert(context.lines.some((line) => line.includes("Cannot write") && line.includes("record.json")));
+  }));
+
+Deno.test("a divergence is told with what the task's flags can do about it, and recorded without", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/out`;
+    const overrides = ["recipe.lr=1e30", "recipe.warmupSteps=0", "recipe.epochs=3"];
+    const error = await assertRejects(
+      () => execute(smallest(folder), out, "refuse", { overrides }),
+      DivergenceError,
+      "--resume goes on from it, with a smaller --learning-rate",
+    );
+    const record = await readRecord(`${out}/record.json`);
+    assertEquals([record.status, isDivergence(record.error)], ["failed", true]);
+    assert(error.message.startsWith(record.error!) && !record.error!.includes("--resume"));
   }));
