@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { CONVENTIONS } from "../../../data/input_convention.ts";
+import { readSafetensors, writeSafetensors } from "../../../models/weights/safetensors.ts";
 import { loadCheckpoint } from "../../../tasks/run/checkpoint.ts";
 import { UserError } from "../../../tasks/run/cli.ts";
 import { readRecord } from "../../../tasks/run/record.ts";
@@ -32,6 +34,23 @@ Deno.test("a run that replaces another takes nothing over from it, however it is
     await Deno.copyFile(`${folder}/seed_2.safetensors`, `${other}/cnn.safetensors`);
     const resumed = await assertRejects(() => execute(smallest(folder), other, "resume"), UserError);
     assertStringIncludes(resumed.message, "it is another run's, with seed 2; this run has 1");
+
+    const { tensors, metadata } = await readSafetensors(`${folder}/seed_2.safetensors`);
+    const header = { ...JSON.parse(metadata.header), seed: 1 };
+    const two = [header.history[0], { ...header.history[0], epoch: 2 }];
+    for (
+      const [changes, message] of [
+        [{ labelSet: "identity" }, "it is another run's, with labelSet"],
+        [{ convention: CONVENTIONS.vggface2 }, "it is another run's, with convention"],
+        [{ architecture: { ...header.architecture, width: 8 } }, "its network has width 8"],
+        [{ history: two }, "it has 2 epochs but the recipe 1; expected at least 2"],
+      ] as const
+    ) {
+      const changed = { ...metadata, header: JSON.stringify({ ...header, ...changes }) };
+      await writeSafetensors(`${other}/cnn.safetensors`, tensors, changed);
+      const refused = await assertRejects(() => execute(smallest(folder), other, "resume"), Error);
+      assertStringIncludes(refused.message, message);
+    }
 
     // One without a record is neither gone on with nor written over.
     await Deno.remove(`${other}/record.json`);
