@@ -10,13 +10,13 @@ import { reasonOf } from "../../data/aff_wild2/files.ts";
 import { type Dataset, imagePath } from "../../data/aff_wild2/types.ts";
 import type { BadImages } from "../../data/bad_images.ts";
 import { ImageError } from "../../data/images.ts";
-import { temporaryName } from "../../data/whole_file.ts";
 import { isBackboneParameter, type TemporalNetwork } from "../../models/networks.ts";
 import type { ResNet50 } from "../../models/resnet50.ts";
 import { computedBy } from "./computed_by.ts";
 import { writeTextAtomic } from "./files.ts";
 import { hashTensors } from "./fingerprint.ts";
 import { type FrameOptions, frameSamples, overFrames } from "./frames.ts";
+import { createTemporary } from "./lock.ts";
 
 /** Features up to this size are kept in memory. */
 const MEMORY_BYTES = 1 << 30;
@@ -182,8 +182,7 @@ async function writeFeatures(
   options: FrameOptions,
 ): Promise<ReadonlyMap<number, string>> {
   const { featureWidth: width } = backbone;
-  const temporary = temporaryName(path);
-  const file = Deno.openSync(temporary, { write: true, createNew: true });
+  const { file, temporary } = createTemporary(path);
   const put = (first: number, rows: Float32Array) => {
     file.seekSync(first * width * 4, Deno.SeekMode.Start);
     const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);

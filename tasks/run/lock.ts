@@ -5,6 +5,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
+import { temporaryName } from "../../data/whole_file.ts";
 import { UserError } from "./cli.ts";
 
 /**
@@ -58,7 +59,7 @@ function isAt(file: Deno.FsFile, path: string): boolean {
 export function createTemporary(path: string): { readonly file: Deno.FsFile; readonly temporary: string } {
   removeAbandoned(path);
   while (true) {
-    const temporary = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`;
+    const temporary = temporaryName(path);
     const file = Deno.openSync(temporary, { write: true, createNew: true });
     try {
       file.lockSync(true);
