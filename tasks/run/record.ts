@@ -97,7 +97,7 @@ const recordSchema = z.looseObject({
   updatedAt: z.string(),
   run: z.looseObject({ name: z.string(), data: z.looseObject({ root: z.string() }) }),
   changedKeys: z.array(z.string()).optional(),
-  versions: z.looseObject({ commit: z.string().nullish() }),
+  versions: z.looseObject({ commit: z.string().nullable() }),
   adapter: z.looseObject({ description: z.string() }),
   variants: z.string().optional(), // the oldest records have none
   data: z.looseObject({ annotations: z.string(), images: z.string() }),
