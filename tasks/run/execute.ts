@@ -33,6 +33,7 @@ import { lockFolder } from "./lock.ts";
 import { writePredictions } from "./predictions.ts";
 import { readVersions, RecordFile, type RunRecord, type Scores } from "./record.ts";
 import { refine } from "./refine.ts";
+import { requireBackbones } from "./requirements.ts";
 import { conventionOf, networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import {
   frameOptions,
@@ -94,6 +95,7 @@ export async function executeRun(
   context: Context,
 ): Promise<ExecuteResult> {
   const recordPath = `${out}/record.json`;
+  requireBackbones(given);
   const run = await withInitialWeights(given);
   await requireWritable(recordPath);
   using _lock = await lockFolder(out);

@@ -4,6 +4,7 @@
  * @module
  */
 import { isTemporal, type NetworkName } from "../../models/networks.ts";
+import { UserError } from "./cli.ts";
 import type { ModelRun, ResolvedRun } from "./run_file.ts";
 
 type Models = [NetworkName, ModelRun][];
@@ -15,6 +16,19 @@ export function impossibilities(run: ResolvedRun): string[] {
     ...aboutBackbones(run, models),
     ...models.flatMap(([network, model]) => aboutModel(run, network, model)),
   ];
+}
+
+/**
+ * What else is missing where a run is trained, and not profiled.
+ *
+ * @throws {UserError} if a temporal network would have no backbone
+ */
+export function requireBackbones({ models, init, backbone }: ResolvedRun): void {
+  const temporal = (Object.keys(models) as NetworkName[]).find(isTemporal);
+  if (temporal === undefined || models.cnn !== undefined || init !== null || backbone !== null) return;
+  throw new UserError(
+    `Cannot train ${temporal}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
+  );
 }
 
 function aboutBackbones({ models: { cnn }, init, backbone }: ResolvedRun, models: Models): string[] {
@@ -30,11 +44,6 @@ function aboutBackbones({ models: { cnn }, init, backbone }: ResolvedRun, models
     );
   }
   for (const [network, { architecture: { width, graph = "caffe" } }] of temporal) {
-    if (cnn === undefined && init === null && backbone === null) {
-      problems.push(
-        `models.${network}: it has no backbone; expected --backbone FILE, a trained cnn's checkpoint, or --init FILE`,
-      );
-    }
     if (cnn === undefined) continue;
     const theirs = cnn.architecture;
     if (width !== theirs.width) {

@@ -89,6 +89,13 @@ Deno.test("a run that replaces another takes nothing over from it, however it is
     );
     assertEquals(never.lines, []); // before anything is read or trained
 
+    await assertRejects(
+      () => execute(smallest(folder, ["vgg", "rnn"]), `${folder}/none`, "refuse", { context: never }),
+      UserError,
+      "Cannot train rnn: it has no backbone",
+    );
+    assertEquals(never.lines, []);
+
     // A record does not say less than what was trained.
     const longer = ["recipe.epochs=2"];
     await execute({ ...rest, models, backbone: file }, other, "resume", { overrides: longer });

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { UserError } from "../../../tasks/run/cli.ts";
+import { requireBackbones } from "../../../tasks/run/requirements.ts";
 import { recipeFor } from "../../../tasks/run/recipe.ts";
 import { networksOf, readRunFile, resolveRun, toRunFile } from "../../../tasks/run/run_file.ts";
 
@@ -68,9 +69,10 @@ Deno.test("what cannot be trained to its end is refused before it begins", () =>
   const graphs = { data, models: { cnn: { architecture: { graph: "torchvision" } }, rnn: {} } };
   assertStringIncludes(message(graphs), "models.rnn.architecture.graph is caffe; expected torchvision");
   resolveRun({ ...graphs, init: { file: "f" } }, "f.json"); // which brings its graph
-  assertStringIncludes(message({ data, models: { vgg: {}, rnn: {} } }), "models.rnn: it has no backbone");
+  const none = resolveRun({ data, models: { vgg: {}, rnn: {} } }, "f.json"); // it can be profiled
+  assertThrows(() => requireBackbones(none), UserError, "Cannot train rnn: it has no backbone");
   for (const start of [{ backbone: "f" }, { init: { file: "f" } }]) {
-    resolveRun({ data, models: { vgg: {}, rnn: {} }, ...start }, "f.json");
+    requireBackbones(resolveRun({ data, models: { vgg: {}, rnn: {} }, ...start }, "f.json"));
   }
   assertStringIncludes(message({ ...SMALLEST, backbone: "f" }), "the run trains a cnn of its own");
   assertStringIncludes(message({ data, models: { vgg: {} }, backbone: "f" }), "neither cnn nor vgg uses");
