@@ -10,9 +10,9 @@ import type { CropTransform } from "./augment.ts";
 import { type Region, resample } from "./resample.ts";
 
 /** Pixels beyond which an image is refused as a decompression bomb; a 4096x4096 photograph passes. */
-const MAX_PIXELS = 4096 * 4096;
+export const MAX_PIXELS = 4096 * 4096;
 /** Bytes beyond which a file is not even read. */
-const MAX_BYTES = 1 << 28;
+export const MAX_BYTES = 1 << 28;
 
 /** An RGB image in memory. */
 export interface RgbImage {

@@ -65,6 +65,18 @@ function fillRect(
   }
 }
 
+/** [height, width, 3] the picture's pixels, in another size if need be. */
+async function scaledTo(
+  { width, height, pixels }: RgbImage,
+  size: { width: number; height: number },
+): Promise<Uint8Array> {
+  if (width === size.width && height === size.height) return pixels;
+  const raw = { width, height, channels: 3 } as const;
+  return new Uint8Array(
+    await sharp(pixels, { raw }).resize({ ...size, fit: "fill" }).raw().toBuffer(),
+  );
+}
+
 /** Draws a row into its frame. */
 function drawRow(
   image: RgbImage,
@@ -103,7 +115,7 @@ function drawRow(
 }
 
 /**
- * Writes the annotated copy.
+ * Writes the annotated copy, all of it in the first frame's size.
  *
  * @param clip the video
  * @param repeat times that it was played
@@ -126,24 +138,34 @@ export async function annotateVideo(
   const colours = new Map<string, readonly number[]>();
   let row = await rows.next();
   let writer: VideoWriter | undefined;
-  let labels: Map<string, Label> | undefined;
-  for await (const { number, image } of readVideo(clip.source, { repeat })) {
-    context.signal.throwIfAborted();
-    labels ??= await drawLabels(image.height);
-    writer ??= new VideoWriter(path, image, frameRate, clip.source);
-    if (row.done || Number(row.value.record.get("frame")) !== number) {
-      throw new UserError(`Cannot mark frame ${number} of ${clip.source}: ${csv} has no row of it`);
+  let size = { width: 0, height: 0 };
+  let labels = new Map<string, Label>();
+  let labelsFor = 0;
+  try {
+    for await (const { number, image } of readVideo(clip.source, { repeat })) {
+      context.signal.throwIfAborted();
+      if (writer === undefined) {
+        size = { width: image.width, height: image.height };
+        writer = new VideoWriter(path, size, frameRate, clip.source);
+      }
+      if (image.height !== labelsFor) [labels, labelsFor] = [await drawLabels(image.height), image.height];
+      if (row.done || Number(row.value.record.get("frame")) !== number) {
+        throw new UserError(`Cannot mark frame ${number} of ${clip.source}: ${csv} has no row of it`);
+      }
+      for (; !row.done && Number(row.value.record.get("frame")) === number; row = await rows.next()) {
+        const { record } = row.value;
+        const track = record.get("track")!;
+        if (record.get("x") === "") continue;
+        if (!colours.has(track)) colours.set(track, COLOURS[colours.size % COLOURS.length]);
+        drawRow(image, record, colours.get(track)!, labels);
+      }
+      await writer.write(await scaledTo(image, size));
+      progress?.update(Math.min(number, total));
     }
-    for (; !row.done && Number(row.value.record.get("frame")) === number; row = await rows.next()) {
-      const { record } = row.value;
-      const track = record.get("track")!;
-      if (record.get("x") === "") continue;
-      if (!colours.has(track)) colours.set(track, COLOURS[colours.size % COLOURS.length]);
-      drawRow(image, record, colours.get(track)!, labels);
-    }
-    await writer.write(image.pixels);
-    progress?.update(Math.min(number, total));
+    await writer!.close();
+  } catch (error) {
+    await writer?.abort();
+    throw error;
   }
-  await writer!.close();
   progress?.finish();
 }

@@ -4,7 +4,9 @@
  *
  * @module
  */
-import type { RgbImage } from "../../data/images.ts";
+import { extname } from "node:path";
+import { MAX_PIXELS, type RgbImage } from "../../data/images.ts";
+import { temporaryName } from "../../data/whole_file.ts";
 import { UserError } from "../run/cli.ts";
 
 /** A decoded frame. */
@@ -53,6 +55,14 @@ function start(
   }
 }
 
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // it ended by itself
+  }
+}
+
 /** A path as ffmpeg takes it for a file, whatever it begins with. */
 function fileArgument(path: string): string {
   return `file:${path}`;
@@ -92,6 +102,9 @@ interface FrameInfo {
   readonly height: number;
 }
 
+/** Anchored: titles and names of files, which ffmpeg logs too, may hold anything. */
+const FRAME_LINE = /^\[Parsed_showinfo_\d+ @ [^\]]*\] \[info\] n: *\d+ .*pts_time: *(\S+) .* s:(\d+)x(\d+) /;
+
 /** ffmpeg's standard error: a line per frame, and complaints. */
 class FrameLog {
   readonly complaints: string[] = [];
@@ -118,7 +131,7 @@ class FrameLog {
   }
 
   #line(line: string): void {
-    const match = /showinfo.* n: *\d+ .*pts_time: *(\S+) .* s:(\d+)x(\d+) /.exec(line);
+    const match = FRAME_LINE.exec(line);
     if (match !== null) {
       const time = Number(match[1]);
       this.#infos.push({
@@ -179,10 +192,10 @@ export interface ReadVideoOptions {
 }
 
 /**
- * Decodes a video's first stream, each of its frames once, turned upright.
+ * Decodes a video's first stream, each of its frames once, turned upright, in its own size, which may change midway.
  *
  * @param source a path, or the bytes of a file
- * @throws {UserError} if ffmpeg is missing, cannot read the input, or finds no frame in it
+ * @throws {UserError} if ffmpeg is missing, cannot read the input, or finds no frame in it, or one that is too large
  */
 export async function* readVideo(
   source: string | ReadableStream<Uint8Array>,
@@ -193,50 +206,73 @@ export async function* readVideo(
   const input = isPath
     ? ["-nostdin", "-stream_loop", String(repeat - 1), "-i", fileArgument(source)]
     : ["-i", "pipe:0"];
-  const output = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"];
+  const output = [
+    "-map",
+    "0:V:0",
+    "-vf",
+    "showinfo=checksum=0",
+    "-fps_mode",
+    "passthrough",
+    "-autoscale",
+    "0",
+  ];
   const raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"];
   const child = start(
     "ffmpeg",
     ["-hide_banner", "-nostats", "-loglevel", "level+info", ...input, ...output, ...raw],
     { stdin: isPath ? "null" : "piped", stdout: "piped", stderr: "piped" },
   );
-  // ffmpeg may close its end first: after an error, or when it has all it wants.
-  const fed = isPath ? Promise.resolve() : source.pipeTo(child.stdin).catch(() => {});
+  // ffmpeg may close its end first: after an error, or when it has all it wants. Its writer is not waited for then.
+  const feeding = new AbortController();
+  const fed = isPath
+    ? Promise.resolve()
+    : source.pipeTo(child.stdin, { signal: feeding.signal }).catch(() => {});
   const log = new FrameLog(child.stderr);
   const bytes = new ByteReader(child.stdout);
   let number = 0;
   let ended = false;
+  let cut = false;
   try {
     for (let info = await log.next(); info !== undefined; info = await log.next()) {
       const { width, height, time } = info;
+      if (width * height > MAX_PIXELS) {
+        throw new UserError(
+          `Cannot read ${name}: frame ${
+            number + 1
+          } is ${width}x${height}; expected at most ${MAX_PIXELS} pixels`,
+        );
+      }
       const pixels = new Uint8Array(width * height * 3);
-      if (!await bytes.fill(pixels)) break;
+      cut = !await bytes.fill(pixels);
+      if (cut) break;
       yield { number: ++number, time, image: { width, height, pixels } };
     }
     const { success } = await child.status;
-    await fed;
     ended = true;
-    if (!success || number === 0) {
-      const why = log.complaints.join("; ") || "ffmpeg found no frame";
+    if (log.complaints.some((line) => line.includes("Unrecognized option"))) {
+      throw new UserError(`Cannot read ${name}: ${log.complaints[0]}; expected ffmpeg 5.1 or later`);
+    }
+    if (!success || cut || number === 0) {
+      const why = log.complaints.join("; ") ||
+        (cut ? `ffmpeg ended in frame ${number + 1}` : "ffmpeg found no frame");
       throw new UserError(`Cannot read ${name}: ${why}; expected an image or a video`);
     }
     log.complaints.forEach((line) => onComplaint?.(`${name}: ffmpeg says: ${line}`));
   } finally {
     if (!ended) {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // it ended by itself
-      }
+      kill(child);
       await bytes.cancel();
       await child.status;
     }
+    feeding.abort();
+    await fed;
   }
 }
 
-/** Encodes frames to a video. */
+/** Encodes frames to a video, which gets its name when it is whole. */
 export class VideoWriter {
   readonly #path: string;
+  readonly #temporary: string;
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #complaints: Promise<string>;
@@ -252,13 +288,14 @@ export class VideoWriter {
     soundOf: string,
   ) {
     this.#path = path;
+    this.#temporary = temporaryName(path) + extname(path); // by which ffmpeg tells the format
     const video = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", `${size.width}x${size.height}`];
     // Most encoders want even sides.
     const filter = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"];
     this.#child = start("ffmpeg", [
       ...["-hide_banner", "-nostats", "-loglevel", "error", "-y"],
       ...[...video, "-framerate", frameRate, "-i", "pipe:0", "-i", fileArgument(soundOf)],
-      ...["-map", "0:v", "-map", "1:a:0?", ...filter, fileArgument(path)],
+      ...["-map", "0:v", "-map", "1:a:0?", ...filter, fileArgument(this.#temporary)],
     ], { stdin: "piped", stdout: "null", stderr: "piped" });
     this.#input = this.#child.stdin.getWriter();
     this.#complaints = new Response(this.#child.stderr).text();
@@ -277,16 +314,29 @@ export class VideoWriter {
   /**
    * Ends the video.
    *
-   * @throws {UserError} if ffmpeg could not write it
+   * @throws {UserError} if ffmpeg could not write it: what was there before is kept
    */
   async close(): Promise<void> {
     await this.#input.close().catch(() => {});
     const [{ success }, complaints] = await Promise.all([this.#child.status, this.#complaints]);
     if (!success) {
+      await this.abort();
+      const why = complaints.replaceAll(this.#temporary, this.#path).trim().split("\n").slice(-KEPT_LINES);
       throw new UserError(
-        `Cannot write ${this.#path}: ${complaints.trim().split("\n").slice(-KEPT_LINES).join("; ")}; ` +
-          "expected a name that ends in a video format's, e.g. .mp4",
+        `Cannot write ${this.#path}: ${
+          why.join("; ")
+        }; expected a name that ends in a video format's, e.g. .mp4`,
       );
     }
+    await Deno.rename(this.#temporary, this.#path);
+  }
+
+  /** Gives the video up. Does nothing after it was closed. */
+  async abort(): Promise<void> {
+    kill(this.#child);
+    await this.#child.status;
+    await this.#input.abort().catch(() => {});
+    await this.#complaints;
+    await Deno.remove(this.#temporary).catch(() => {}); // it may not have begun
   }
 }
