@@ -10,6 +10,7 @@ import type { Smoothing } from "../models/smoothing.ts";
 import { annotateVideo } from "./predict/annotate.ts";
 import { type Clip, findClips, PIPE } from "./predict/clips.ts";
 import { FaceFinder } from "./predict/face_finder.ts";
+import { requireOwnOutputs, requireSubmittable, requireUsableFlags } from "./predict/outputs.ts";
 import { Predictor } from "./predict/predictor.ts";
 import { predictClip } from "./predict/run.ts";
 import { ReportSink } from "./predict/report.ts";
@@ -57,8 +58,8 @@ const command = defineCommand({
     missing: {
       type: "string",
       choices: ["unlabelled", "nearest"],
-      default: "unlabelled",
-      description: "what frames without a face get in them: -1, or the nearest prediction",
+      description:
+        "what frames without a face get in them: -1 (unlabelled, the default), or the nearest prediction",
     },
     cropped: { type: "boolean", description: "all pictures are aligned crops of one face each" },
     smooth: {
@@ -139,7 +140,7 @@ function summaryLine({ clip, frames, framesWithFace, tracks, rows }: ClipSummary
 
 /** Opens where rows go. */
 async function openSinks(
-  { out, arguments: inputs, submission, missing, report }: PredictOptions,
+  { out, arguments: inputs, submission, missing = "unlabelled", report }: PredictOptions,
   predictor: Predictor,
 ): Promise<{ csv: CsvSink; submission?: SubmissionSink; report?: ReportSink }> {
   if (report !== undefined) await requireWritable(report);
@@ -184,6 +185,7 @@ await runTask(command, Deno.args, async (options, context) => {
   const { arguments: inputs, ...flags } = options;
   context.log(JSON.stringify({ inputs, ...flags }));
   parseSmoothing(options.smooth);
+  requireUsableFlags(options, inputs);
   if (!isDetectorSize(detectorSize)) {
     throw new UserError(`Cannot run predict: --detector-size is ${detectorSize}; expected a multiple of 32`);
   }
@@ -198,6 +200,9 @@ await runTask(command, Deno.args, async (options, context) => {
     }
     await requireWritable(video);
   }
+  const written = { "--out": out, "--report": options.report, "--video": video };
+  await requireOwnOutputs(written, clips, [...weights, ...(ensemble === undefined ? [] : [ensemble])]);
+  if (options.submission !== undefined) requireSubmittable(clips);
   const adapter = await startDevice(context);
   register();
   const predictor = new Predictor(voters);
@@ -209,8 +214,10 @@ await runTask(command, Deno.args, async (options, context) => {
   }
   const sinks = await openSinks(options, predictor);
   const all = [sinks.csv, sinks.submission, sinks.report].filter((sink) => sink !== undefined);
-  const summaries = await predictAll(clips, predictor, finder, options, all, context).catch((error) => {
-    if (sinks.csv.partial !== undefined) context.log(`the rows so far are in ${sinks.csv.partial}`);
+  if (out !== undefined) context.lastWords(`the rows so far are in ${sinks.csv.temporary}`);
+  const summaries = await predictAll(clips, predictor, finder, options, all, context).catch(async (error) => {
+    const partial = await sinks.csv.giveUp();
+    if (partial !== undefined) context.log(`the rows so far are in ${partial}`);
     throw error;
   });
   await sinks.csv.close();

@@ -5,6 +5,7 @@
  */
 import { type MissingFrames, writeSubmission } from "../../data/aff_wild2/submission.ts";
 import { ACTION_UNITS, EXPRESSIONS, type LabelSet } from "../../data/aff_wild2/types.ts";
+import { temporaryName } from "../../data/whole_file.ts";
 import { UserError } from "../run/cli.ts";
 import { requireWritable, requireWritableFolder } from "../run/files.ts";
 import type { Clip } from "./clips.ts";
@@ -32,17 +33,25 @@ export interface Sink {
 }
 
 /**
- * Writes the CSV as rows come, to a file that gets its name when it is whole, or to standard output. Straight to the
- * file: a stream keeps rows that are lost when the run is stopped.
+ * Writes the CSV as rows come, to a file that gets its name when it is whole, or to standard output. Until then its name
+ * is its own, so that two runs do not write into one file. Straight to the file: a stream keeps rows that are lost when
+ * the run is stopped.
  */
 export class CsvSink implements Sink {
   readonly #path: string | undefined;
+  readonly #temporary: string | undefined;
   readonly #outputs: Outputs;
   readonly #file: Deno.FsFile | typeof Deno.stdout;
   readonly #encoder = new TextEncoder();
 
-  private constructor(path: string | undefined, file: Deno.FsFile | typeof Deno.stdout, outputs: Outputs) {
+  private constructor(
+    path: string | undefined,
+    temporary: string | undefined,
+    file: Deno.FsFile | typeof Deno.stdout,
+    outputs: Outputs,
+  ) {
     this.#path = path;
+    this.#temporary = temporary;
     this.#outputs = outputs;
     this.#file = file;
   }
@@ -55,15 +64,13 @@ export class CsvSink implements Sink {
    */
   static async open(path: string | undefined, outputs: Outputs): Promise<CsvSink> {
     if (path !== undefined) await requireWritable(path);
-    const file = path === undefined ? Deno.stdout : await Deno.create(CsvSink.partialPath(path));
-    const sink = new CsvSink(path, file, outputs);
+    const temporary = path === undefined ? undefined : temporaryName(path);
+    const file = temporary === undefined
+      ? Deno.stdout
+      : await Deno.open(temporary, { write: true, createNew: true });
+    const sink = new CsvSink(path, temporary, file, outputs);
     await sink.#write([csvColumns(outputs).join(",")]);
     return sink;
-  }
-
-  /** What the file is called until it is whole. */
-  static partialPath(path: string): string {
-    return `${path}.partial`;
   }
 
   async rows(rows: readonly Row[]): Promise<void> {
@@ -90,12 +97,25 @@ export class CsvSink implements Sink {
   async close(): Promise<void> {
     if (this.#path === undefined) return;
     (this.#file as Deno.FsFile).close();
-    await Deno.rename(CsvSink.partialPath(this.#path), this.#path);
+    await Deno.rename(this.#temporary!, this.#path);
   }
 
-  /** Where the rows so far are when no more will come; undefined for standard output. */
-  get partial(): string | undefined {
-    return this.#path === undefined ? undefined : CsvSink.partialPath(this.#path);
+  /** What the file is called until it is closed or given up; undefined for standard output. */
+  get temporary(): string | undefined {
+    return this.#temporary;
+  }
+
+  /**
+   * No more rows will come.
+   *
+   * @returns where those so far are; undefined for standard output
+   */
+  async giveUp(): Promise<string | undefined> {
+    if (this.#path === undefined) return undefined;
+    (this.#file as Deno.FsFile).close();
+    const partial = `${this.#path}.partial`;
+    await Deno.rename(this.#temporary!, partial);
+    return partial;
   }
 }
 
