@@ -221,6 +221,7 @@ await runTask(command, Deno.args, async (options, context) => {
     throw error;
   });
   await sinks.csv.close();
+  context.lastWords(`the rows are in ${out ?? PIPE}`);
   if (sinks.report !== undefined) {
     await sinks.report.write(options.report!, {
       networks: voters.map(({ checkpoint }) => checkpoint.path),

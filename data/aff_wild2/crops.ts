@@ -25,6 +25,9 @@ export interface Crops {
   readonly others: number;
 }
 
+/** Frames are numbered in 32 bits. */
+const MAX_FRAME = 2 ** 31 - 1;
+
 /** The number of a crop's file name, or 0 if it is no name of a crop. */
 function cropNumber(name: string): number {
   const digits = name.length - 4;
@@ -35,6 +38,7 @@ function cropNumber(name: string): number {
     if (digit < 0 || digit > 9) return 0;
     number = number * 10 + digit;
   }
+  if (number > MAX_FRAME) return 0;
   // `%05d` pads to five digits and no further: 000001.jpg is no crop's name.
   return digits > 5 && number < 10 ** (digits - 1) ? 0 : number;
 }
