@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { writeWhole } from "../whole_file.ts";
+
 const MARKER = "synthetic.json";
 /** Images under way at once. */
 const CONCURRENCY = 8;
@@ -61,7 +63,7 @@ function parseMarker(text: string): Marker | undefined {
 }
 
 async function writeMarker(out: string, marker: Marker): Promise<void> {
-  await Deno.writeTextFile(`${out}/${MARKER}`, JSON.stringify(marker));
+  await writeWhole(`${out}/${MARKER}`, (put) => put(new TextEncoder().encode(JSON.stringify(marker))));
 }
 
 /**
@@ -80,6 +82,8 @@ export async function beginSet(
   if (marker !== undefined) {
     const same = JSON.stringify(marker.parameters) === JSON.stringify(parameters);
     if (same && marker.complete) return marker.images;
+    // First, so that a set half removed is never taken for a whole one.
+    await writeMarker(out, { ...marker, complete: false });
     for (const folder of folders) {
       await Deno.remove(`${out}/${folder}`, { recursive: true }).catch((error) => {
         if (!(error instanceof Deno.errors.NotFound)) throw error;

@@ -168,6 +168,26 @@ Deno.test("synthesize: keeps a set with the same parameters, replaces one with o
     assert(crops.every((path) => /0000[1-3]\.jpg$/.test(path)), crops.join(" "));
   }));
 
+Deno.test("synthesize: a set that another one was about to replace is never taken for whole", () =>
+  withOut(async (out) => {
+    const small = { tracks: 2, frames: 3 };
+    await make(out, { ...small, seed: 1 });
+    const whole = await readTree(out);
+    const remove = Deno.remove;
+    let removals = 0;
+    Deno.remove = async (...args) => {
+      if (String(args[0]).startsWith(`${out}/`) && removals++ === 1) throw new Error("ended by the test");
+      await remove(...args);
+    };
+    try {
+      await assertRejects(() => make(out, { ...small, seed: 2 }), Error, "ended by the test");
+    } finally {
+      Deno.remove = remove;
+    }
+    assertEquals((await make(out, { ...small, seed: 1 })).reused, false);
+    assertEquals(await readTree(out), whole);
+  }));
+
 Deno.test("synthesize: leaves a folder that holds something else alone", () =>
   withOut(async (out) => {
     await Deno.mkdir(out);
