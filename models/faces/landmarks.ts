@@ -22,6 +22,8 @@ const CONVENTION: InputConvention = {
   mean: [122.782 / 255, 117.001 / 255, 104.298 / 255],
   std: [1, 1, 1],
 };
+/** Faces that are looked at together: of 340 a layer's output is more than a device binds by default, 128 MiB. */
+const BATCH = 128;
 const BLOCKS = 4;
 const LAYERS = 4;
 /** The landmarks whose mean is the left eye, the right eye (as seen in the picture), the nose's tip, the mouth's corners. */
@@ -57,7 +59,14 @@ export class FaceLandmarks {
 
   /** The 68 landmarks of each face, in pixels of its picture. */
   async find(faces: readonly FaceRegion[]): Promise<Point[][]> {
-    if (faces.length === 0) return [];
+    const points: Point[][] = [];
+    for (let start = 0; start < faces.length; start += BATCH) {
+      points.push(...await this.#findSome(faces.slice(start, start + BATCH)));
+    }
+    return points;
+  }
+
+  async #findSome(faces: readonly FaceRegion[]): Promise<Point[][]> {
     const squares = faces.map(({ box }) => squareAround(box));
     const length = SIZE * SIZE * 3;
     const input = new Float32Array(faces.length * length);
