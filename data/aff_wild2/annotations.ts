@@ -40,6 +40,15 @@ function isBlank(byte: number): boolean {
   return byte === 32 || byte === 9 || byte === 13;
 }
 
+/** Characters of a file that an error quotes. */
+const MOST_QUOTED = 200;
+
+/** A text as errors quote it. */
+function quoted(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.length > MOST_QUOTED ? `"${trimmed.slice(0, MOST_QUOTED)}..."` : `"${trimmed}"`;
+}
+
 /** Checks the header line; blanks around a name are forgiven. */
 function checkHeader(text: string, labelSet: LabelSet, file: string): void {
   const { columns } = LABEL_FORMATS[labelSet];
@@ -48,7 +57,7 @@ function checkHeader(text: string, labelSet: LabelSet, file: string): void {
   if (given === wanted) return;
   const hint = given === `${EXPRESSIONS.join(",")},Other` ? " (the class Other is of 2022 or later)" : "";
   throw new Error(
-    `Cannot read annotations ${file}: expected the header "${wanted}" but line 1 is "${text.trim()}"${hint}`,
+    `Cannot read annotations ${file}: expected the header "${wanted}" but line 1 is ${quoted(text)}${hint}`,
   );
 }
 
@@ -101,20 +110,22 @@ function badLine(text: string, line: number, labelSet: LabelSet, file: string): 
   const values = text.split(",").map((value) => value.trim());
   if (values.length !== width) {
     const wanted = width === 1 ? "one value" : `${width} comma-separated values`;
-    return new Error(`${where}: expected ${wanted} but got ${values.length}: "${text.trim()}"`);
+    return new Error(`${where}: expected ${wanted} but got ${values.length}: ${quoted(text)}`);
   }
   const range = `${UNLABELLED} (not annotated) to ${largest}`;
   for (let column = 0; column < width; column++) {
     const value = values[column];
     const of = width === 1 ? "the label" : columns[column];
     if (!/^-?\d+$/.test(value)) {
-      return new Error(`${where}: expected ${of} to be a whole number, ${range}, but got "${value}"`);
+      return new Error(`${where}: expected ${of} to be a whole number, ${range}, but got ${quoted(value)}`);
     }
     if (Number(value) < UNLABELLED || Number(value) > largest) {
-      return new RangeError(`${where}: expected ${of} to be in ${range} but got ${value}`);
+      return new RangeError(
+        `${where}: expected ${of} to be in ${range} but got ${value.slice(0, MOST_QUOTED)}`,
+      );
     }
   }
-  return new Error(`${where}: expected labels in ${range} but got "${text.trim()}"`);
+  return new Error(`${where}: expected labels in ${range} but got ${quoted(text)}`);
 }
 
 /** Where the 0-based line begins, counting newlines from `start`. */

@@ -1,5 +1,5 @@
-import { assertEquals } from "@std/assert";
-import { formatAnnotations, parseAnnotations } from "../../../data/aff_wild2/mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { diskFiles, formatAnnotations, parseAnnotations } from "../../../data/aff_wild2/mod.ts";
 import type { LabelSet } from "../../../data/aff_wild2/mod.ts";
 import {
   ACTION_UNIT_HEADER,
@@ -98,6 +98,34 @@ Deno.test("annotations: a line that is not well-formed names file and line", asy
     "line 2",
     "got 13",
   );
+});
+
+Deno.test("annotations: of a long line no more than its beginning is quoted", async () => {
+  const long = "9".repeat(100_000);
+  const files = [
+    `${EXPRESSION_HEADER}\n${long}\n`,
+    `${EXPRESSION_HEADER}\n${long}x\n`,
+    `${long}\n0\n`,
+    [
+      EXPRESSION_HEADER,
+      `${long},1`,
+    ].join("\n"),
+  ];
+  for (const file of files) {
+    const { message } = await assertRejects(async () => await parse(file), Error);
+    assert(message.includes("999") && message.length < 600, `${message.length} characters`);
+  }
+});
+
+Deno.test("annotations: what is no file, or too large a one, is not read", async () => {
+  await assertRejects(() => diskFiles.read("/dev/null"), Error, "it is no file");
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.truncate(path, 2 ** 28 + 1);
+    await assertRejects(() => diskFiles.read(path), Error, "it has 268435457 bytes, more than 268435456");
+  } finally {
+    await Deno.remove(path);
+  }
 });
 
 Deno.test("annotations: formatting then parsing gives the same labels", async () => {
