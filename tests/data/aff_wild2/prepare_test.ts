@@ -279,10 +279,6 @@ Deno.test("index: a file that is none, not whole, or of another version is refus
     const content: IndexContent = { annotations: new Map(), crops: new Map() };
     await onFullDisk(() => assertRejects(() => writeIndex(path, content), Error, "Cannot write the index"));
     assertEquals(await Deno.readFile(path), whole);
-    await Deno.remove(`${path}.tmp`, { recursive: true }).catch(() => {});
-    await Deno.symlink("/dev/full", `${path}.tmp`); // every write to it fails as on a full disk
-    await assertRejects(() => writeIndex(path, content), Error, "Cannot write the index");
-    assertEquals(await Deno.readFile(path), whole);
-    await assertRejects(() => Deno.lstat(`${path}.tmp`), Deno.errors.NotFound);
+    assertEquals([...Deno.readDirSync(root)].filter(({ name }) => name.endsWith(".tmp")), []);
   });
 });
