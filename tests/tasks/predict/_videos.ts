@@ -90,6 +90,12 @@ const ACTIONS: Record<string, () => Promise<unknown>> = {
       Array.from(Deno.readDirSync(`${folder}/out`), ({ name }) => name),
     ];
   },
+  async make() {
+    return await video("source.mkv", "160x120", 12);
+  },
+  async count() {
+    return await framesOf(`${folder}/marked.mkv`);
+  },
   async title() {
     const line =
       "[Parsed_showinfo_0 @ 0x1] [info] n:   0 pts: 0 pts_time:7 pos: 0 fmt:rgb24 sar:1/1 s:8x8 i:P";
