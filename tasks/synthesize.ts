@@ -4,8 +4,11 @@
  * @module
  */
 import { contactSheet, synthesize, synthesizeIdentities } from "../data/synthetic/mod.ts";
-import { type Context, defineCommand, type Options, runTask } from "./run/cli.ts";
+import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { requireWritable, writeBytesAtomic } from "./run/files.ts";
+
+/** Of flags that are refused where they would do nothing: it must be seen whether they were given. */
+const DEFAULTS = { tracks: 48, frames: 60, images: 20 };
 
 const command = defineCommand({
   task: "synthesize",
@@ -18,8 +21,12 @@ const command = defineCommand({
       default: "out/synthetic",
       description: "a new or empty folder",
     },
-    tracks: { type: "integer", min: 2, default: 48, description: "people; a quarter of them for validation" },
-    frames: { type: "integer", min: 1, default: 60, description: "frames of each track" },
+    tracks: {
+      type: "integer",
+      min: 2,
+      description: `people; a quarter of them for validation (default ${DEFAULTS.tracks})`,
+    },
+    frames: { type: "integer", min: 1, description: `frames of each track (default ${DEFAULTS.frames})` },
     seed: { type: "integer", min: 0, default: 1, description: "of everything that is drawn" },
     size: { type: "integer", min: 16, max: 512, default: 112, description: "side of the crops in pixels" },
     balanced: { type: "boolean", description: "expressions about equally often, not as in the real set" },
@@ -31,8 +38,7 @@ const command = defineCommand({
     images: {
       type: "integer",
       min: 1,
-      default: 20,
-      description: "with --identities: pictures of each person",
+      description: `with --identities: pictures of each person (default ${DEFAULTS.images})`,
     },
     contactSheet: {
       type: "string",
@@ -48,8 +54,27 @@ const command = defineCommand({
 
 type SynthesizeOptions = Options<typeof command.flags>;
 
+/**
+ * Tracks and people have flags of their own.
+ *
+ * @throws {UserError} if one is given that would do nothing
+ */
+function requireUsableFlags({ identities, images, tracks, frames, balanced }: SynthesizeOptions): void {
+  if (identities === undefined) {
+    if (images === undefined) return;
+    throw new UserError(`Cannot synthesize: --images is ${images}; expected --identities N with it`);
+  }
+  const given = Object.entries({ tracks, frames, balanced: balanced || undefined })
+    .filter(([, value]) => value !== undefined).map(([name]) => `--${name}`);
+  if (given.length === 0) return;
+  throw new UserError(
+    `Cannot synthesize: --identities is ${identities} and there is ${given.join(", ")}; ` +
+      "expected --images, --seed and --size with it",
+  );
+}
+
 async function writeTracks(options: SynthesizeOptions, context: Context): Promise<Record<string, unknown>> {
-  const { out, tracks, frames, seed, size, balanced } = options;
+  const { out, tracks = DEFAULTS.tracks, frames = DEFAULTS.frames, seed, size, balanced } = options;
   const progress = context.progress("frames", tracks * frames);
   const onProgress = (done: number) => progress.update(done);
   const result = await synthesize({
@@ -73,7 +98,7 @@ async function writeTracks(options: SynthesizeOptions, context: Context): Promis
 }
 
 async function writeIdentities(
-  { out, images, seed, size }: SynthesizeOptions,
+  { out, images = DEFAULTS.images, seed, size }: SynthesizeOptions,
   identities: number,
   context: Context,
 ): Promise<Record<string, unknown>> {
@@ -98,7 +123,10 @@ async function writeIdentities(
 await runTask(command, Deno.args, async (options, context) => {
   const { dryRun, contactSheet: sheet, arguments: _, ...settings } = options;
   const { out, identities } = options;
-  context.log(JSON.stringify({ ...settings, contactSheet: sheet ?? null }));
+  requireUsableFlags(options);
+  const { tracks = DEFAULTS.tracks, frames = DEFAULTS.frames, images = DEFAULTS.images } = settings;
+  const resolved = identities === undefined ? { tracks, frames } : { images };
+  context.log(JSON.stringify({ ...settings, ...resolved, contactSheet: sheet ?? null }));
   if (dryRun) return { dryRun: true };
   if (sheet !== undefined) await requireWritable(sheet);
   let result: Record<string, unknown>;
