@@ -25,7 +25,7 @@ scope.onmessage = async ({ data: { id, order } }: MessageEvent<Request>) => {
     const result = await makeRows(order, { limit, blocking: true });
     scope.postMessage({ id, result } satisfies Reply, [result.rows.buffer]);
   } catch (error) {
-    const text = error instanceof Error ? error.stack ?? error.message : String(error);
+    const text = String(error);
     scope.postMessage({ id, error: text } satisfies Reply);
   }
 };

@@ -27,7 +27,7 @@ async function findPeople(root: string, files: Files): Promise<{ folder: string;
 
 /** The images of a person that belong to a split; the first image is always for training. */
 function imagesOf(names: readonly string[], split: Split): string[] {
-  const images = names.filter((name) => /\.jpe?g$/i.test(name)).sort();
+  const images = names.filter((name) => /^[^.].*\.jpe?g$/i.test(name)).sort(); // macOS leaves ._0001_01.jpg
   return images.filter((_, i) =>
     (i % VALIDATION_EVERY === VALIDATION_EVERY - 1) === (split === "validation")
   );

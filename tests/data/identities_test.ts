@@ -45,8 +45,10 @@ Deno.test("folders without people, or with too few pictures, are explained", () 
     for (const name of ["n000001", "n000002"]) {
       await Deno.mkdir(`${folder}/train/${name}`, { recursive: true });
       await Deno.writeTextFile(`${folder}/train/${name}/0001_01.jpg`, "");
+      await Deno.writeTextFile(`${folder}/train/${name}/._0001_01.jpg`, "");
     }
-    assertEquals((await readIdentities(folder, "train")).tracks.length, 2);
+    const { tracks } = await readIdentities(folder, "train");
+    assertEquals(tracks.map(({ files }) => files), [["0001_01.jpg"], ["0001_01.jpg"]]);
     const error = await assertRejects(() => readIdentities(folder, "validation"), Error);
     assertStringIncludes(error.message, "at least 10 images a person");
     await assertRejects(() => synthesizeIdentities({ out: folder, ...SMALL, identities: 1 }), RangeError);

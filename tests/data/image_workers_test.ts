@@ -216,6 +216,7 @@ Deno.test("a failure in a worker is an error of its order alone; a pool that is 
     const [failed, made] = await Promise.allSettled([workers.make(wrong), workers.make(order)]);
     assert(failed.status === "rejected" && made.status === "fulfilled");
     assertStringIncludes(failed.reason.message, "Cannot make images: a worker failed: TypeError");
+    assert(!/^\s+at /m.test(failed.reason.message), failed.reason.message);
     const unfinished = Promise.allSettled(Array.from({ length: 9 }, () => workers.make(order)));
     workers[Symbol.dispose]();
     for (const outcome of [...await unfinished, ...await Promise.allSettled([workers.make(order)])]) {
