@@ -1,6 +1,7 @@
 /**
- * Resizing by a linear filter, widened where an image shrinks, edges clamped: Pillow's and torchvision's antialiased
- * bilinear, which torchvision's RandomResizedCrop, and so the paper, uses. Ours, because there are millions of small
+ * Resizing by a linear filter, widened where an image shrinks: Pillow's and torchvision's antialiased bilinear, which
+ * torchvision's RandomResizedCrop, and so the paper, uses, but for the outermost pixels, where the edge is repeated here
+ * and what is beyond it left out there. Ours, because there are millions of small
  * images and a call of sharp costs five to twenty times as much, more than decoding, and shifts what it enlarges by half
  * a pixel, so that a mirrored image is not the image mirrored. Sums of doubles in a fixed order have the same bits
  * everywhere.

@@ -181,6 +181,19 @@ Deno.test("a crop stays inside, a flip mirrors, the whole image at its own size 
   assertEquals(flipped.slice(0, 3), image.pixels.slice(3 * (SIZE - 1), 3 * SIZE));
 });
 
+Deno.test("crops are as often wide as high: the logarithm of their ratio is uniform", () => {
+  const random = new RandomStream(3, "ratio");
+  const logs = Array.from({ length: 4000 }, () => {
+    const { width, height } = drawCrop(random, { scale: [0.01, 0.02], ratio: [1 / 9, 9], flip: 0.5 });
+    return Math.log(width / height) / Math.log(9);
+  });
+  // Quarters of [-1, 1]; 1000 +- 27 each. A uniform ratio has 0.02, 0.06, 0.23 and 0.69 of them there.
+  for (const from of [-1, -0.5, 0, 0.5]) {
+    const count = logs.filter((log) => log >= from && log < from + 0.5).length;
+    assert(Math.abs(count - 1000) < 140, `${count} of 4000 from ${from} on`);
+  }
+});
+
 Deno.test("conventions: order, scale, mean and deviation", () => {
   const out = new Float32Array(6);
   normalize(Uint8Array.of(255, 0, 128), EXPR_CONVENTION, out, 3);

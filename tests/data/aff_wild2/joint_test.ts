@@ -3,13 +3,14 @@ import { readJoint, splitJointLabels, splitJointProbabilities } from "../../../d
 import { actionUnitText, assertFails, expressionText, upTo, withTracks } from "./_fixture.ts";
 
 const UNITS = "1,0,0,0,0,0,0,0,0,0,0,1";
+const OTHER_UNITS = "0,1,1,0,0,0,0,0,0,0,1,0";
 
 Deno.test("joint: frames of either label set, labels of both; leaking videos leave training and are listed", () =>
   withTracks({
     "EXPR_Set/Train_Set/video1": { text: expressionText(3, -1, 5), crops: upTo(4) },
     "EXPR_Set/Train_Set/video2_left": { text: expressionText(1), crops: [1] },
     "EXPR_Set/Validation_Set/video3": { text: expressionText(6, 6), crops: [1, 2] },
-    "AU_Set/Train_Set/video1": { text: actionUnitText(-1, UNITS, UNITS, UNITS), crops: upTo(4) },
+    "AU_Set/Train_Set/video1": { text: actionUnitText(-1, UNITS, OTHER_UNITS, UNITS), crops: upTo(4) },
     "AU_Set/Train_Set/video3": { text: actionUnitText(UNITS, UNITS), crops: [1, 2] },
     "AU_Set/Validation_Set/video2_right": { text: actionUnitText(UNITS), crops: [1] },
   }, async (root) => {
@@ -20,7 +21,8 @@ Deno.test("joint: frames of either label set, labels of both; leaking videos lea
     const { expressions, units } = splitJointLabels(train.tracks[0].labels);
     assertEquals([...expressions], [3, -1, 5, -1]);
     assertEquals([...units.subarray(0, 12)], new Array(12).fill(-1));
-    assertEquals([...units.subarray(12, 24)].join(), UNITS);
+    const unitsOf = (row: number) => units.subarray(12 * row, 12 * (row + 1)).join();
+    assertEquals([1, 2, 3].map(unitsOf), [UNITS, OTHER_UNITS, UNITS]);
     assertEquals(train.skipped.map(({ name, reason }) => `${name}: ${reason}`), [
       "video2_left: its video is in the action units' validation set",
       "video3: its video is in the expressions' validation set",
