@@ -90,6 +90,12 @@ const ACTIONS: Record<string, () => Promise<unknown>> = {
       Array.from(Deno.readDirSync(`${folder}/out`), ({ name }) => name),
     ];
   },
+  async old() {
+    const says = "#!/bin/sh\necho \"[fatal] Unrecognized option 'fps_mode'.\" >&2\nexit 1\n";
+    await Deno.writeTextFile(`${folder}/ffmpeg`, says, { mode: 0o755 });
+    Deno.env.set("PATH", `${folder}:${Deno.env.get("PATH")}`);
+    return await framesOf("any.mkv");
+  },
   async make() {
     return await video("source.mkv", "160x120", 12);
   },

@@ -59,3 +59,10 @@ Deno.test("bytes that are no video are refused while their writer waits", async 
   const answer = await ask("pipe");
   if (answer !== undefined) assertStringIncludes(answer, "Cannot read standard input: ");
 });
+
+Deno.test("an ffmpeg that is too old is told apart from a video that is broken", async () => {
+  assertEquals(
+    await ask("old"),
+    "Cannot read any.mkv: Unrecognized option 'fps_mode'.; expected ffmpeg 5.1 or later",
+  );
+});
