@@ -27,7 +27,7 @@ export const diskFiles: Files = {
     return names;
   },
   async read(file) {
-    const { isFile, isDirectory, size } = await Deno.stat(file);
+    const { isFile, isDirectory, size } = Deno.statSync(file); // 4 us; 45 us as a promise
     if (!isFile && !isDirectory) throw new Error("it is no file"); // reading from a pipe would wait for ever
     if (size > MAX_TEXT_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_TEXT_BYTES}`);
     return await Deno.readFile(file);
