@@ -64,9 +64,9 @@ Deno.test("unusable folders and checkpoints end with one message", async () => {
     await Deno.mkdir(`${folder}/other/annotations/EXPR_Set/Training_Set`, { recursive: true });
     await Deno.writeTextFile(`${folder}/text.safetensors`, "no weights");
     const [missing, empty, other, weights, occupied] = (await Promise.all([
-      task("train", "cnn", "--data", `${folder}/none`, "--out", `${folder}/out`),
-      task("train", "cnn", "--data", `${folder}/empty`, "--out", `${folder}/out`),
-      task("train", "cnn", "--data", `${folder}/other`, "--out", `${folder}/out`),
+      task("train", "cnn", "--data", `${folder}/none`, "--out", `${folder}/out_none`),
+      task("train", "cnn", "--data", `${folder}/empty`, "--out", `${folder}/out_empty`),
+      task("train", "cnn", "--data", `${folder}/other`, "--out", `${folder}/out_other`),
       task("evaluate", "--weights", `${folder}/text.safetensors`, "--data", folder),
       task("synthesize", "--out", folder, "--tracks", "2", "--frames", "9"),
     ])).map(messageOf);
