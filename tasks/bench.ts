@@ -22,7 +22,7 @@ import {
 import { applyChoices } from "./run/choices.ts";
 import { type Context, defineCommand, type Options, runTask, UserError } from "./run/cli.ts";
 import { startDevice } from "./run/device.ts";
-import { isSameFile, requireWritable, writeTextAtomic } from "./run/files.ts";
+import { exists, isSameFile, requireWritable, writeTextAtomic } from "./run/files.ts";
 import { parseOps } from "./run/ops_flag.ts";
 
 /** Where the last run of each named adapter is kept; version control keeps the earlier ones. */
@@ -161,16 +161,6 @@ async function comparison(
 }
 
 const historyFile = (name: string) => `${HISTORY}/${name}.json`;
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
 
 /** Measures the cases, prints a line of each, and calls back when there is one more. */
 async function measure(

@@ -6,12 +6,19 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
 import { activationCode } from "../matmul/activation.ts";
 import { type Own, withIntermediates } from "../runtime/intermediates.ts";
-import { foldWorkgroups, type Output, run } from "../runtime/program.ts";
+import { type Dispatch, foldWorkgroups, type Output, run } from "../runtime/program.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import { type Conv2dGeometry, type ImageRange, shapesOf } from "./conv2d_geometry.ts";
 import { canSpread, tapStep } from "./conv2d_loops.ts";
 import { type Conv2dEpilogue, extents, requireEpilogue, requireOperands, steps } from "./conv2d_operands.ts";
-import { blockOf, type Conv2dOptions, filterWorkgroups, planOf, summed } from "./conv2d_plan.ts";
+import {
+  blockOf,
+  type Conv2dOptions,
+  type Conv2dPlan,
+  filterWorkgroups,
+  planOf,
+  summed,
+} from "./conv2d_plan.ts";
 import { BACKWARD_FILTER, BACKWARD_INPUT, FORWARD } from "./conv2d_shaders.ts";
 import type { Conv2dVariant } from "./conv2d_variants.ts";
 import { madeImages, paddedChannels, paddedImages, paddedShape } from "./pad_channels.ts";
@@ -31,17 +38,25 @@ function wholeOf({ kind }: Conv2dVariant, channels: number): Constants {
   return kind === "workgroup" ? { WHOLE: channels % 4 === 0 } : {};
 }
 
-/** A tensor [N, ..] of which `make` makes some images at a time, with a multiple of 4 channels. */
+/** A tensor [N, ..] of which a dispatch makes some images at a time, or ranges of their sums that are added then. */
 function inParts(
-  parts: readonly ImageRange[],
+  { parts, split }: Conv2dPlan,
   shape: number[],
-  make: (part: ImageRange, output: Output, own: Own) => TensorInfo,
+  dispatchOf: (part: ImageRange, own: Own) => Omit<Dispatch, "outputs">,
 ): TensorInfo {
   let made: TensorInfo | undefined;
   for (const part of parts) {
-    made = withIntermediates((own) =>
-      madeImages(made, shape, part, own, (output) => make(part, output, own))
-    );
+    made = withIntermediates((own) => {
+      const dispatch = dispatchOf(part, own);
+      const make = (output: Output) => run({ ...dispatch, outputs: [output] })[0];
+      return madeImages(
+        made,
+        shape,
+        part,
+        own,
+        (output) => summed(split, paddedShape(shape), output, own, make),
+      );
+    });
   }
   return made!;
 }
@@ -66,7 +81,8 @@ export function conv2dForward(
   const { bias, residual, slopes, activation, alpha = 0.2 } = epilogue;
   requireEpilogue(geometry, epilogue);
   requireOperands(geometry, { x, filter });
-  const { variant, parts, split } = planOf("forward", geometry, options, epilogue);
+  const plan = planOf("forward", geometry, options, epilogue);
+  const { variant, split } = plan;
   const columns = Math.ceil(outChannels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
@@ -74,9 +90,9 @@ export function conv2dForward(
   return withIntermediates((ownAll) => {
     const pFilter = paddedChannels(filter, ownAll);
     const [pBias, pSlopes] = [bias, slopes].map((row) => row ? paddedChannels(row, ownAll) : pFilter);
-    return inParts(parts, shape, (part, output, own) => {
+    return inParts(plan, shape, (part, own) => {
       const pixels = part.images * outHeight * outWidth;
-      const dispatch = {
+      return {
         shader: FORWARD[variant.kind],
         constants: {
           ...variant.constants,
@@ -104,16 +120,9 @@ export function conv2dForward(
           ...(variant.kind === "workgroup" ? { parts: split } : {}),
           slope: { f32: alpha },
         },
-        workgroups: [...foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles), split] as const,
+        workgroups: [...foldWorkgroups(Math.ceil(pixels / blockRows) * columnTiles), split],
         flops: 2 * pixels * outChannels * filterHeight * filterWidth * channels,
       };
-      return summed(
-        split,
-        paddedShape(shape),
-        output,
-        own,
-        (output) => run({ ...dispatch, outputs: [output] })[0],
-      );
     });
   });
 }
@@ -141,7 +150,8 @@ export function conv2dBackwardInput(
 ): TensorInfo {
   const { height, width, channels, outChannels, filterHeight, filterWidth, strides, dilations } = geometry;
   requireOperands(geometry, { filter, y: dy });
-  const { variant, parts, split } = planOf("backwardInput", geometry, options);
+  const plan = planOf("backwardInput", geometry, options);
+  const { variant, split } = plan;
   const columns = Math.ceil(channels / 4);
   const [blockRows, blockColumns] = blockOf(variant);
   const columnTiles = Math.ceil(columns / blockColumns);
@@ -152,8 +162,8 @@ export function conv2dBackwardInput(
   const shape = shapesOf(geometry).x;
   return withIntermediates((ownAll) => {
     const pFilter = paddedChannels(filter, ownAll);
-    return inParts(parts, shape, (part, output, own) => {
-      const dispatch = {
+    return inParts(plan, shape, (part, own) => {
+      return {
         shader: BACKWARD_INPUT[variant.kind],
         constants: { ...variant.constants, ...(variant.kind === "subgroup" ? { SPREAD: spread } : {}) },
         inputs: [paddedImages(dy, part, own), pFilter],
@@ -172,17 +182,10 @@ export function conv2dBackwardInput(
         workgroups: [
           ...foldWorkgroups(Math.ceil(part.images * phaseRows / blockRows) * columnTiles),
           phases * split,
-        ] as const,
+        ],
         flops: 2 * part.images * geometry.outHeight * geometry.outWidth * outChannels *
           filterHeight * filterWidth * channels,
       };
-      return summed(
-        split,
-        paddedShape(shape),
-        output,
-        own,
-        (output) => run({ ...dispatch, outputs: [output] })[0],
-      );
     });
   });
 }

@@ -3,14 +3,9 @@
  *
  * @module
  */
+import { COUNTED_ITERATIONS } from "../runtime/rows.ts";
 import type { Conv2dGeometry } from "./conv2d_geometry.ts";
 import type { Conv2dVariant } from "./conv2d_variants.ts";
-
-/**
- * Most iterations of an invocation, over all its loops: llvmpipe leaves them at 65535, an inner loop's last test counted
- * (see rows.ts).
- */
-export const MAX_ITERATIONS = 60_000;
 
 /** Taps r with r dilation in the same class modulo the stride are so many apart. */
 export function tapStep(stride: number, dilation: number): number {
@@ -69,11 +64,11 @@ export function tiledIterations(
 export function leastFilterSplit({ kind, constants }: Conv2dVariant, pixels: number): number {
   const { UNROLL, LANES, BLOCK_P } = constants as Record<string, number>;
   const round = { subgroup: UNROLL, subgroup_pixels: UNROLL * LANES, workgroup: BLOCK_P };
-  return Math.ceil(pixels / (MAX_ITERATIONS * round[kind]));
+  return Math.ceil(pixels / (COUNTED_ITERATIONS * round[kind]));
 }
 
 /** Whether invocations of so many pixels can set the pixels of the other phases to 0, too; see conv2d_bwd_input.wgsl. */
 export function canSpread(g: Conv2dGeometry, pixels: number): boolean {
   const cells = g.strides[0] * g.strides[1];
-  return sumIterations("backwardInput", g) + pixels * (cells + 2) <= MAX_ITERATIONS;
+  return sumIterations("backwardInput", g) + pixels * (cells + 2) <= COUNTED_ITERATIONS;
 }

@@ -7,11 +7,12 @@ import type { TensorInfo } from "@tensorflow/tfjs";
 import type { Output } from "../runtime/dispatch.ts";
 import type { Own } from "../runtime/intermediates.ts";
 import { backendInternals, currentTraits, foldWorkgroups, run } from "../runtime/program.ts";
+import { COUNTED_ITERATIONS } from "../runtime/rows.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import { mostOperandBytes } from "../runtime/textures.ts";
 import { variantFor } from "../runtime/tuner.ts";
 import { type Conv2dGeometry, divideImages, type ImageRange } from "./conv2d_geometry.ts";
-import { leastFilterSplit, MAX_ITERATIONS, sumIterations, tiledIterations } from "./conv2d_loops.ts";
+import { leastFilterSplit, sumIterations, tiledIterations } from "./conv2d_loops.ts";
 import type { Conv2dEpilogue } from "./conv2d_operands.ts";
 import { SUM_PARTS } from "./conv2d_shaders.ts";
 import {
@@ -81,7 +82,7 @@ export function planOf(
   const parts = divideImages(geometry, options.bindingBytes ?? mostOperandBytes(backendInternals().device));
   const plan = (variant: Conv2dVariant) => {
     const split = splitOf(pass, geometry, variant, parts, epilogue);
-    const fits = !traits.software || iterationsOf(pass, geometry, variant, split) <= MAX_ITERATIONS;
+    const fits = !traits.software || iterationsOf(pass, geometry, variant, split) <= COUNTED_ITERATIONS;
     return { variant, parts, split, fits };
   };
   const shipped = () => defaultVariant(pass, geometry, traits);
@@ -92,7 +93,7 @@ export function planOf(
   const { filterHeight, filterWidth, channels, outChannels } = geometry;
   throw new RangeError(
     `Cannot run conv2d: a filter of shape [${filterHeight},${filterWidth},${channels},${outChannels}] takes more than ` +
-      `the ${MAX_ITERATIONS} iterations that an invocation makes on a software adapter; expected a smaller one, or no ` +
+      `the ${COUNTED_ITERATIONS} iterations that an invocation makes on a software adapter; expected a smaller one, or no ` +
       "epilogue and fewer images",
   );
 }

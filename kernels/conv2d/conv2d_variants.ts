@@ -5,9 +5,10 @@
  */
 import { rankVariants, type TiledCandidate, type TiledProduct } from "../matmul/workgroup_time.ts";
 import type { AdapterTraits } from "../runtime/device.ts";
+import { COUNTED_ITERATIONS } from "../runtime/rows.ts";
 import type { Constants } from "../runtime/wgsl.ts";
 import type { Conv2dGeometry } from "./conv2d_geometry.ts";
-import { MAX_ITERATIONS, roundsOf, sumIterations } from "./conv2d_loops.ts";
+import { roundsOf, sumIterations } from "./conv2d_loops.ts";
 
 /** What is computed: y, dx or dFilter. */
 export type Conv2dPass = "forward" | "backwardInput" | "backwardFilter";
@@ -103,7 +104,7 @@ function gemmOf(pass: "forward" | "backwardInput", g: Conv2dGeometry) {
 function subgroupVariants(pass: Conv2dPass, g: Conv2dGeometry, lanes: number) {
   const time = (workgroups: number, each: number) => Math.ceil(workgroups / CORES) * each;
   if (pass !== "backwardFilter") {
-    if (sumIterations(pass, g) > MAX_ITERATIONS) return [];
+    if (sumIterations(pass, g) > COUNTED_ITERATIONS) return [];
     const { rows, columns } = gemmOf(pass, g);
     return TILES.map(([m, n]) => ({
       variant: { kind: "subgroup", constants: { TILE_M: m, TILE_N: n, LANES: lanes } } as Conv2dVariant,
@@ -168,7 +169,7 @@ function workgroupVariants(pass: Conv2dPass, g: Conv2dGeometry): Conv2dVariant[]
           products: Math.ceil(4 * taps * (pass === "forward" ? channels : outChannels) / phases),
           threads: BLOCK_M / TILE_M * BLOCK_N / TILE_N,
           efficiency,
-          leastSplit: Math.ceil(roundsOf(pass, g, BLOCK_D) / (MAX_ITERATIONS / 2)),
+          leastSplit: Math.ceil(roundsOf(pass, g, BLOCK_D) / (COUNTED_ITERATIONS / 2)),
         });
       }),
   );

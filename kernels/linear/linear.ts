@@ -11,6 +11,7 @@ import { type RowSumsTile, sumRows } from "../pool/row_sums.ts";
 import nanSource from "../runtime/nan.wgsl" with { type: "text" };
 import { currentTraits, foldWorkgroups, release, reshapeInfo, run } from "../runtime/program.ts";
 import type { KernelInputs, NewKernel } from "../runtime/registry.ts";
+import { COUNTED_ITERATIONS } from "../runtime/rows.ts";
 import { sizeOf } from "../runtime/shapes.ts";
 import type { ShaderFile } from "../runtime/wgsl.ts";
 import sumsSource from "./linear_bwd_sums.wgsl" with { type: "text" };
@@ -23,8 +24,6 @@ const SUMS: ShaderFile = {
 const NAME = "FervidLinear";
 /** Columns and slices of rows of a workgroup that sums. */
 const GROUPS = { software: [8, 8], gpu: [16, 16] } as const;
-/** Most rows of a slice: llvmpipe leaves an invocation's loops after 65535 iterations, see rows.ts. */
-const MAX_SLICE = 60_000;
 /** What adds the chunks of longer sums. */
 const CHUNK_SUMS: RowSumsTile = { lanes: 64, chunkRows: 4096 };
 
@@ -55,7 +54,7 @@ export function linearBackwardSums(
   const [rows, columns] = dy.shape;
   const relu = activation === "relu";
   const [across, slices] = tile;
-  const chunks = Math.ceil(rows / (slices * MAX_SLICE));
+  const chunks = Math.ceil(rows / (slices * COUNTED_ITERATIONS));
   const [sums, dz] = run({
     shader: SUMS,
     constants: { COLUMNS: across, SLICES: slices, RELU: relu },

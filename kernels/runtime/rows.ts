@@ -32,6 +32,8 @@ const MAX_ROW_ITERATIONS = MAX_ITERATIONS / 4;
 export const ITERATION_LIMIT = 65534;
 /** Of them, those of an op's loops that are not over a row. */
 const OTHER_ITERATIONS = 1024;
+/** Most that is planned where the iterations of all loops are counted. */
+export const COUNTED_ITERATIONS = 60_000;
 
 /**
  * One invocation a row on a software adapter, unless the row is very long; on a GPU as many as the row has elements, to

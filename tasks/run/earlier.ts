@@ -8,7 +8,7 @@ import type { BadImage } from "../../data/bad_images.ts";
 import { NETWORK_NAMES, type NetworkName } from "../../models/networks.ts";
 import { type Checkpoint, previousPath } from "./checkpoint.ts";
 import { type Context, UserError } from "./cli.ts";
-import { isSameFile } from "./files.ts";
+import { exists, isSameFile } from "./files.ts";
 import { differingKeys, type Life, readRecord, type RunRecord } from "./record.ts";
 import { networksOf, type ResolvedRun, toRunFile } from "./run_file.ts";
 import { loadNetworkCheckpoint } from "./session.ts";
@@ -229,14 +229,4 @@ export function requireSameData(
 /** The checkpoint to go on from; undefined if the network was not begun. */
 export async function checkpointAt(path: string, network: NetworkName): Promise<Checkpoint | undefined> {
   return await exists(path) ? await loadNetworkCheckpoint(path, [network]) : undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -61,6 +61,17 @@ export async function requireWritableFolder(folder: string): Promise<void> {
   }
 }
 
+/** Whether there is a file or folder. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** Whether two paths are of one file, which need not be there yet. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
   return await realPath(resolve(a)) === await realPath(resolve(b));
